@@ -1,0 +1,232 @@
+"""Types and attributes that both dialects share: whole-network values, layers, patterns."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from xdsl.dialects.builtin import StringAttr
+from xdsl.ir import Attribute, ParametrizedAttribute, TypeAttribute
+from xdsl.irdl import irdl_attr_definition
+from xdsl.parser import AttrParser
+from xdsl.printer import Printer
+from xdsl.utils.exceptions import VerifyException
+
+from lottoc.signature import Layer
+
+_DTYPES = {
+    "float16": "f16",
+    "bfloat16": "bf16",
+    "float32": "f32",
+    "float64": "f64",
+}
+_DTYPE_NAMES = {short: name for name, short in _DTYPES.items()}
+
+
+class _OfModel(ParametrizedAttribute, TypeAttribute):
+    """A value that belongs to one model, named so that values of two models never mix."""
+
+    model: StringAttr
+
+    def __init__(self, model: str | StringAttr) -> None:
+        super().__init__(StringAttr(model) if isinstance(model, str) else model)
+
+
+@irdl_attr_definition
+class ModelType(_OfModel):
+    """A network's architecture: `!lotto.model<"lenet">`."""
+
+    name = "lotto.model"
+
+
+@irdl_attr_definition
+class WeightsType(_OfModel):
+    """All weights, buffers and optimizer state of a network at one moment of its life."""
+
+    name = "lotto.weights"
+
+
+@irdl_attr_definition
+class MasksType(_OfModel):
+    """One mask for each of some layers of a network."""
+
+    name = "lotto.masks"
+
+
+@irdl_attr_definition
+class ScoresType(_OfModel):
+    """One saliency score for each weight of some layers of a network."""
+
+    name = "lotto.scores"
+
+
+@irdl_attr_definition
+class DataType(ParametrizedAttribute, TypeAttribute):
+    """A data set."""
+
+    name = "lotto.data"
+
+
+@irdl_attr_definition
+class LayerAttr(ParametrizedAttribute):
+    """A prunable layer: `#lotto.layer<"fc1", linear, 300x784xf32>`, canonical [out, in, …]."""
+
+    name = "lotto.layer"
+    layer_name: StringAttr
+    kind: StringAttr
+    shape: StringAttr
+    """Dimensions and element type, `300x784xf32`."""
+
+    @staticmethod
+    def of(layer: Layer) -> LayerAttr:
+        """The attribute for a layer of a signature."""
+        shape = shape_text(layer.shape, layer.dtype)
+        return LayerAttr(StringAttr(layer.name), StringAttr(layer.kind), StringAttr(shape))
+
+    @property
+    def layer(self) -> Layer:
+        """The layer of a signature that this attribute writes down."""
+        *dims, element = self.shape.data.split("x")
+        kind = self.kind.data
+        if kind not in ("linear", "conv"):
+            raise VerifyException(f'unknown layer kind "{kind}"')
+        return Layer(
+            self.layer_name.data,
+            "linear" if kind == "linear" else "conv",
+            tuple(int(d) for d in dims),
+            _DTYPE_NAMES[element],
+        )
+
+    @classmethod
+    def parse_parameters(cls, parser: AttrParser) -> Sequence[Attribute]:
+        """Parse `<"fc1", linear, 300x784xf32>`."""
+        with parser.in_angle_brackets():
+            layer_name = parser.parse_str_literal()
+            parser.parse_punctuation(",")
+            kind = parser.parse_identifier()
+            parser.parse_punctuation(",")
+            dims, element = parser.parse_ranked_shape()
+        shape = "x".join([*map(str, dims), str(element)])
+        return [StringAttr(layer_name), StringAttr(kind), StringAttr(shape)]
+
+    def print_parameters(self, printer: Printer) -> None:
+        """Print what `parse_parameters` reads."""
+        with printer.in_angle_brackets():
+            printer.print_string_literal(self.layer_name.data)
+            printer.print_string(f", {self.kind.data}, {self.shape.data}")
+
+
+def shape_text(shape: Sequence[int], dtype: str | None = None) -> str:
+    """`300x784`, or `300x784xf32` with an element type."""
+    return "x".join([*map(str, shape), *([_DTYPES[dtype]] if dtype else [])])
+
+
+class _OfShape(ParametrizedAttribute, TypeAttribute):
+    """A per-layer value with canonical dimensions [out, in, …]."""
+
+    dims: StringAttr
+
+    def __init__(self, dims: str | StringAttr | Sequence[int]) -> None:
+        if not isinstance(dims, (str, StringAttr)):
+            dims = shape_text(dims)
+        super().__init__(StringAttr(dims) if isinstance(dims, str) else dims)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The dimensions as numbers."""
+        return tuple(int(d) for d in self.dims.data.split("x"))
+
+    @property
+    def size(self) -> int:
+        """Number of elements."""
+        return math.prod(self.shape)
+
+    @classmethod
+    def parse_parameters(cls, parser: AttrParser) -> Sequence[Attribute]:
+        """Parse `<300x784>`."""
+        with parser.in_angle_brackets():
+            return [StringAttr(shape_text(parser.parse_dimension_list()))]
+
+    def print_parameters(self, printer: Printer) -> None:
+        """Print what `parse_parameters` reads."""
+        with printer.in_angle_brackets():
+            printer.print_string(self.dims.data)
+
+
+@irdl_attr_definition
+class WeightType(_OfShape):
+    """The weight of one layer: `!mask.weight<300x784>`."""
+
+    name = "mask.weight"
+
+
+@irdl_attr_definition
+class LayerScoresType(_OfShape):
+    """The scores of one layer: `!mask.scores<300x784>`; the highest are kept."""
+
+    name = "mask.scores"
+
+
+@irdl_attr_definition
+class LayerMaskType(ParametrizedAttribute, TypeAttribute):
+    """The mask of one layer and its pattern: `!mask.mask<300x784>`, `!mask.mask<300x784, 2:4>`.
+
+    With a pattern N:M exactly N of every M consecutive weights along axis 1 are kept.
+    """
+
+    name = "mask.mask"
+    dims: StringAttr
+    pattern: StringAttr
+    """Empty for unstructured, else `N:M`."""
+
+    def __init__(self, dims: Sequence[int], pattern: tuple[int, int] | None = None) -> None:
+        text = f"{pattern[0]}:{pattern[1]}" if pattern else ""
+        super().__init__(StringAttr(shape_text(dims)), StringAttr(text))
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The dimensions as numbers."""
+        return tuple(int(d) for d in self.dims.data.split("x"))
+
+    @property
+    def size(self) -> int:
+        """Number of elements."""
+        return math.prod(self.shape)
+
+    @property
+    def n_of_m(self) -> tuple[int, int] | None:
+        """(N, M), or None for an unstructured mask."""
+        if not self.pattern.data:
+            return None
+        n, m = self.pattern.data.split(":")
+        return int(n), int(m)
+
+    def verify(self) -> None:
+        """Groups must tile axis 1."""
+        if self.n_of_m is None:
+            return
+        n, m = self.n_of_m
+        if not 0 < n <= m:
+            raise VerifyException(f"pattern {n}:{m} must keep between 1 and {m} of every {m}")
+        if len(self.shape) < 2 or self.shape[1] % m:
+            axis = self.shape[1] if len(self.shape) > 1 else 0
+            raise VerifyException(f"axis 1 has length {axis}, not a multiple of m = {m}")
+
+    @classmethod
+    def parse_parameters(cls, parser: AttrParser) -> Sequence[Attribute]:
+        """Parse `<300x784>` or `<300x784, 2:4>`."""
+        pattern = ""
+        with parser.in_angle_brackets():
+            dims = parser.parse_dimension_list()
+            if parser.parse_optional_punctuation(","):
+                n = parser.parse_integer()
+                parser.parse_punctuation(":")
+                pattern = f"{n}:{parser.parse_integer()}"
+        return [StringAttr(shape_text(dims)), StringAttr(pattern)]
+
+    def print_parameters(self, printer: Printer) -> None:
+        """Print what `parse_parameters` reads."""
+        with printer.in_angle_brackets():
+            printer.print_string(self.dims.data)
+            if self.pattern.data:
+                printer.print_string(f", {self.pattern.data}")

@@ -1,0 +1,94 @@
+"""What every block may contain: its keys, and which of them it cannot do without."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from lottoc.diagnostics import Label, did_you_mean
+from lottoc.grammar import syntax
+from lottoc.lower.read import Reader
+
+
+@dataclass(frozen=True)
+class Shape:
+    """The keys of one kind of block."""
+
+    required: tuple[str, ...]
+    optional: tuple[str, ...]
+    planned: tuple[str, ...] = ()
+    """Keys of the language that this version does not have."""
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """All keys that this version has."""
+        return self.required + self.optional
+
+
+SHAPES: Mapping[str, Shape] = {
+    "model": Shape(("source",), ("seed",)),
+    "data": Shape(("train",), ("test",), planned=("calibration",)),
+    "training": Shape(
+        ("optimizer", "batch", "length"),
+        ("schedule", "warmup", "loss", "seed", "threads", "clip_norm"),
+        planned=("augment",),
+    ),
+    "ticket": Shape(
+        (),
+        (
+            "model",
+            "data",
+            "training",
+            "layers",
+            "criterion",
+            "scope",
+            "sparsity",
+            "density",
+            "compression",
+            "pattern",
+            "method",
+            "like",
+            "weights",
+            "mask",
+        ),
+        planned=("exclude",),
+    ),
+    "emit": Shape(
+        ("ticket",), ("format", "values", "target"), planned=("swap", "model", "batch", "on_collapse")
+    ),
+}
+
+PLANNED_BLOCKS = frozenset({"stability", "sanity", "split", "rank", "search"})
+
+
+def known_blocks() -> Iterable[str]:
+    """Every first word of a block."""
+    return [*SHAPES, *PLANNED_BLOCKS, "param", "require", "mask", "import"]
+
+
+def entries(reader: Reader, block: syntax.Block) -> dict[str, syntax.Entry]:
+    """The block's entries by key, after unknown and missing keys have been reported."""
+    shape = SHAPES[block.kind]
+    result: dict[str, syntax.Entry] = {}
+    for entry in block.entries:
+        if entry.key in shape.keys:
+            result.setdefault(entry.key, entry)
+        elif entry.key in shape.planned:
+            reader.not_yet(f'"{entry.key}" in a {block.kind}', entry.key_span)
+        else:
+            reader.findings.error(
+                "unknown-key",
+                f'{block.kind} has no key "{entry.key}"',
+                entry.key_span,
+                help=did_you_mean(entry.key, shape.keys),
+            )
+    present = {entry.key for entry in block.entries}
+    for key in shape.required:
+        if key not in present:
+            reader.findings.error(
+                "missing-key",
+                f'{block.kind} "{block.name}" needs "{key}"',
+                Label(block.name_span, f"has no {key}"),
+                help=f"add  {key} = …",
+            )
+    return result

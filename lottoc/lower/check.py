@@ -1,0 +1,279 @@
+"""The type checker: a syntax tree in, a `Program` out, and every mistake in one run."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from lottoc.diagnostics import Findings, Label
+from lottoc.grammar import syntax
+from lottoc.lower.blocks import PLANNED_BLOCKS, SHAPES, entries, known_blocks
+from lottoc.lower.expressions import Expressions
+from lottoc.lower.program import Data, Emit, Model, Program, Requirement, Ticket, Training
+from lottoc.lower.read import Reader
+from lottoc.lower.sources import Catalog, check_data, check_model, check_training
+from lottoc.lower.tickets import Tickets
+
+FORMATS = ("auto", "dense", "sparse", "packed")
+VALUES = ("same", "float32", "float16")
+TARGETS = ("onnxruntime-cpu",)
+PLANNED_EMITS = ("fx", "adapter", "hf")
+
+
+def check(
+    recipe: syntax.Recipe,
+    folder: Path,
+    catalog: Catalog,
+    defines: Mapping[str, syntax.Value],
+    findings: Findings,
+) -> Program | None:
+    """Check a recipe whose paths are relative to `folder`; None if there are errors.
+
+    `defines` are the `-D` values. Errors, warnings and notes are added to `findings`.
+    """
+    return _Checker(recipe, folder, catalog, defines, findings).program()
+
+
+class _Checker:
+    def __init__(
+        self,
+        recipe: syntax.Recipe,
+        folder: Path,
+        catalog: Catalog,
+        defines: Mapping[str, syntax.Value],
+        findings: Findings,
+    ) -> None:
+        self.recipe, self.folder, self.catalog = recipe, folder, catalog
+        self.findings = findings
+        self.blocks: dict[str, dict[str, syntax.Block]] = {}
+        self.masks: dict[str, syntax.Value] = {}
+        self.reader = Reader(findings, self._params(defines))
+
+    def program(self) -> Program | None:
+        self._sort_items()
+        models = self._each("model", self._model)
+        data = self._each("data", lambda b: check_data(self.reader, b, self.folder))
+        trainings = self._each("training", lambda b: check_training(self.reader, b))
+        tickets, requirements, emits = self._tickets(models, data, trainings)
+        self._unused_params()
+        if self.findings.errors or self.findings.inputs:
+            return None
+        unknown = tuple(m.name for m in models.values() if m.signature is None)
+        return Program(models, data, trainings, tickets, requirements, emits, unknown)
+
+    def _params(self, defines: Mapping[str, syntax.Value]) -> dict[str, syntax.Value]:
+        params = [item for item in self.recipe.items if isinstance(item, syntax.Param)]
+        values = {param.name: param.value for param in params}
+        for name, value in defines.items():
+            if name not in values:
+                close = difflib.get_close_matches(name, values, n=1)
+                help = f'did you mean "{close[0]}"?' if close else f"add  param {name} = …"
+                self.findings.error(
+                    "unknown-param", f'the recipe has no param "{name}"', value.span, help=help
+                )
+            values[name] = value
+        return values
+
+    def _sort_items(self) -> None:
+        first: dict[str, syntax.Block | syntax.Param | syntax.MaskDefinition] = {}
+        for item in self.recipe.items:
+            match item:
+                case syntax.Import():
+                    self.reader.not_yet("import", item.span)
+                case syntax.Param() | syntax.MaskDefinition():
+                    self._unique(item, first)
+                    if isinstance(item, syntax.MaskDefinition):
+                        self.masks[item.name] = item.value
+                case syntax.Block():
+                    self._sort_block(item, first)
+                case _:
+                    pass
+
+    def _sort_block(self, block: syntax.Block, first: dict[str, Any]) -> None:
+        if block.kind in PLANNED_BLOCKS:
+            self.reader.not_yet(f'the block "{block.kind}"', block.kind_span)
+        elif block.kind not in SHAPES:
+            self.reader.unknown(block.kind, known_blocks(), "block", block.kind_span)
+        elif block.kind == "emit":
+            self.blocks.setdefault("emit", {})[str(len(self.blocks.get("emit", {})))] = block
+        elif self._unique(block, first):
+            self.blocks.setdefault(block.kind, {})[block.name] = block
+
+    def _unique(self, item: Any, first: dict[str, Any]) -> bool:
+        if item.name == "dense" or item.name in first:
+            earlier = first.get(item.name)
+            self.findings.error(
+                "duplicate-name",
+                f'the name "{item.name}" is taken'
+                + ("" if earlier else ": it is the unpruned model"),
+                Label(item.name_span, "named again here" if earlier else ""),
+                *([Label(earlier.name_span, "first named here")] if earlier else []),
+                help="choose another name",
+            )
+            return False
+        first[item.name] = item
+        return True
+
+    def _each(self, kind: str, read: Any) -> dict[str, Any]:
+        found = {name: read(block) for name, block in self.blocks.get(kind, {}).items()}
+        return {name: value for name, value in found.items() if value is not None}
+
+    def _model(self, block: syntax.Block) -> Model | None:
+        return check_model(self.reader, block, self.folder, self.catalog)
+
+    def _tickets(
+        self,
+        models: Mapping[str, Model],
+        data: Mapping[str, Data],
+        trainings: Mapping[str, Training],
+    ) -> tuple[dict[str, Ticket], tuple[Requirement, ...], tuple[Emit, ...]]:
+        blocks = self.blocks.get("ticket", {})
+        dense = self._dense(models, data, trainings)
+        found: dict[str, Ticket] = {"dense": dense} if dense else {}
+        if any(len(self.blocks.get(k, {})) > len(v) for k, v in
+               (("model", models), ("data", data), ("training", trainings))):
+            return found, (), ()  # what hangs on a broken block would only repeat its error
+        names = {*blocks, *found}
+        expressions = Expressions(self.reader, names, self.masks)
+        tickets = Tickets(self.reader, models, data, trainings, blocks, expressions)
+        for name in blocks:
+            ticket = tickets.ticket(name)
+            if ticket is not None:
+                found[name] = ticket
+        self._mask_cycles(found)
+        expressions.evaluated = lambda name: name not in found or self._has_test(found[name], data)
+        requirements = tuple(
+            r for i in self.recipe.items
+            if isinstance(i, syntax.Require) and (r := self._require(i, expressions))
+        )
+        emits = tuple(
+            e for b in self.blocks.get("emit", {}).values() if (e := self._emit(b, names))
+        )
+        self._same_paths(emits)
+        return found, requirements, emits
+
+    @staticmethod
+    def _has_test(ticket: Ticket, data: Mapping[str, Data]) -> bool:
+        return ticket.data is not None and "test" in data[ticket.data].splits
+
+    @staticmethod
+    def _dense(
+        models: Mapping[str, Model], data: Mapping[str, Data], trainings: Mapping[str, Training]
+    ) -> Ticket | None:
+        """The unpruned model with the same training, where the recipe leaves no choice."""
+        if len(models) != 1:
+            return None
+        (model,) = models.values()
+        trained = model.source == "torch" and len(trainings) == 1 and len(data) == 1
+        return Ticket(
+            "dense",
+            model.name,
+            next(iter(data)) if trained else None,
+            next(iter(trainings)) if trained else None,
+            model.span,
+        )
+
+    def _mask_cycles(self, tickets: Mapping[str, Ticket]) -> None:
+        from lottoc.lower.program import MaskBinary, MaskNot, MaskOf, MaskShuffle
+
+        def uses(mask: Any) -> set[str]:
+            match mask:
+                case MaskOf(ticket=name):
+                    return {name}
+                case MaskShuffle(of=of) | MaskNot(of=of):
+                    return uses(of)
+                case MaskBinary(left=left, right=right):
+                    return uses(left) | uses(right)
+            return set()
+
+        def reaches(name: str, goal: str, seen: set[str]) -> bool:
+            if name in seen or name not in tickets:
+                return False
+            seen.add(name)
+            return any(
+                used == goal or reaches(used, goal, seen) for used in uses(tickets[name].mask)
+            )
+
+        for name, ticket in tickets.items():
+            if reaches(name, name, set()):
+                self.findings.error(
+                    "cyclic-ticket", f'the mask of "{name}" is made from itself', ticket.span
+                )
+
+    def _require(self, item: syntax.Require, expressions: Expressions) -> Requirement | None:
+        left, right = expressions.number(item.left), expressions.number(item.right)
+        if left is None or right is None:
+            return None
+        return Requirement(item.operator, left, right, item.span)
+
+    def _emit(self, block: syntax.Block, tickets: set[str]) -> Emit | None:
+        if block.name in PLANNED_EMITS:
+            self.reader.not_yet(f"emit {block.name}", block.name_span)
+            return None
+        if block.name != "onnx":
+            self.reader.unknown(
+                block.name, ("onnx", *PLANNED_EMITS), "kind of artefact", block.name_span
+            )
+            return None
+        keys = entries(self.reader, block)
+        path = self._artefact_path(block)
+        ticket = keys["ticket"].value if "ticket" in keys else None
+        if ticket is not None and not isinstance(ticket, syntax.Name):
+            self.reader.mismatch(ticket, "the name of a ticket")
+            return None
+        if ticket is not None and ticket.value not in tickets:
+            self.reader.unknown(ticket.value, tickets, "ticket", ticket.span)
+            return None
+
+        def word(key: str, known: tuple[str, ...]) -> str | None:
+            if key not in keys:
+                return known[0]
+            return self.reader.choice(keys[key].value, known, key)
+
+        options = word("format", FORMATS), word("values", VALUES), word("target", TARGETS)
+        if path is None or ticket is None or None in options:
+            return None
+        form, values, target = options
+        return Emit(
+            "onnx", path, ticket.value, form or "", values or "", target or "", block.span
+        )
+
+    def _artefact_path(self, block: syntax.Block) -> str | None:
+        if block.path is None or not block.path.value:
+            self.findings.error(
+                "missing-path", "emit needs a file name", block.name_span,
+                help='write  emit onnx "model.onnx" { … }',
+            )
+            return None
+        path = Path(block.path.value)
+        if path.is_absolute() or ".." in path.parts or path.name in ("", ".", "report.json"):
+            self.findings.error(
+                "bad-path",
+                f'"{block.path.value}" is not a file inside the output folder',
+                block.path.span,
+                help="name a file; the folder is chosen by  lottoc compile -o FOLDER",
+            )
+            return None
+        return path.as_posix()
+
+    def _same_paths(self, emits: tuple[Emit, ...]) -> None:
+        first: dict[str, Emit] = {}
+        for emit in emits:
+            if emit.path in first:
+                self.findings.error(
+                    "duplicate-path",
+                    f'two artefacts are called "{emit.path}"',
+                    emit.span,
+                    Label(first[emit.path].span, "the first"),
+                    help="give each emit a file of its own",
+                )
+            first.setdefault(emit.path, emit)
+
+    def _unused_params(self) -> None:
+        for item in self.recipe.items:
+            if isinstance(item, syntax.Param) and item.name not in self.reader.used_params:
+                self.findings.warning(
+                    "unused-param", f'param "{item.name}" is never used', item.name_span
+                )

@@ -1,0 +1,139 @@
+"""Checking mask expressions and the numbers of `require`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Set
+from dataclasses import dataclass
+
+from lottoc.diagnostics import Label
+from lottoc.grammar import syntax
+from lottoc.lower.program import (
+    Arithmetic,
+    Constant,
+    MaskBinary,
+    MaskExpression,
+    MaskNot,
+    MaskOf,
+    MaskShuffle,
+    Metric,
+    Number,
+)
+from lottoc.lower.read import Reader
+
+METRICS = ("accuracy", "loss", "sparsity", "params")
+PLANNED_METRICS = ("perplexity", "flops")
+PLANNED_CALLS = ("drop",)
+_SIGNS = ("+", "-", "*", "/")
+
+
+@dataclass
+class Expressions:
+    """Resolves names of tickets and masks inside expressions."""
+
+    reader: Reader
+    tickets: Set[str]
+    masks: Mapping[str, syntax.Value]
+    evaluated: Callable[[str], bool] = lambda ticket: True
+    """Whether a ticket has test data to be evaluated on."""
+
+    def mask(self, value: syntax.Value, inside: tuple[str, ...] = ()) -> MaskExpression | None:
+        """`winning.mask`, `a.mask & b.mask`, `shuffle(winning)`, or the name of either."""
+        value = self.reader.resolve(value)
+        match value:
+            case syntax.Name(value=name) if name in self.masks:
+                if name in inside:
+                    self.reader.findings.error(
+                        "cyclic-mask", f'mask "{name}" is defined by itself', value.span
+                    )
+                    return None
+                return self.mask(self.masks[name], (*inside, name))
+            case syntax.Name(value=name):
+                return MaskOf(name) if self._ticket(value) else None
+            case syntax.Attribute(base=syntax.Name() as base, name="mask"):
+                return MaskOf(base.value) if self._ticket(base) else None
+            case syntax.Unary(operator="~", operand=operand):
+                inner = self.mask(operand, inside)
+                return None if inner is None else MaskNot(inner)
+            case syntax.Binary(operator=sign, left=left, right=right) if sign in "&|^-":
+                lhs, rhs = self.mask(left, inside), self.mask(right, inside)
+                return None if lhs is None or rhs is None else MaskBinary(sign, lhs, rhs)
+            case syntax.Call(function=syntax.Name(value="shuffle")):
+                return self._shuffle(value, inside)
+        self.reader.mismatch(value, "a mask", help="for example  winning.mask  or  shuffle(winning)")
+        return None
+
+    def _shuffle(self, call: syntax.Call, inside: tuple[str, ...]) -> MaskShuffle | None:
+        positional = [a for a in call.arguments if a.name is None]
+        named = [a for a in call.arguments if a.name is not None]
+        if len(positional) != 1 or any(a.name != "seed" for a in named):
+            self.reader.findings.error(
+                "wrong-type", "shuffle takes one ticket or mask", call.span,
+                help="write shuffle(winning) or shuffle(winning, seed = 1)",
+            )
+            return None
+        of = self.mask(positional[0].value, inside)
+        seed = self.reader.integer(named[0].value, least=0) if named else 0
+        return None if of is None or seed is None else MaskShuffle(of, seed)
+
+    def _ticket(self, name: syntax.Name | syntax.Value) -> bool:
+        assert isinstance(name, syntax.Name)
+        if name.value in self.tickets and name.value != "dense":
+            return True
+        if name.value == "dense":
+            self.reader.findings.error("wrong-type", '"dense" has no mask', name.span)
+        else:
+            known = [*self.tickets - {"dense"}, *self.masks]
+            self.reader.unknown(name.value, known, "ticket", name.span)
+        return False
+
+    def number(self, value: syntax.Value) -> Number | None:
+        """An arithmetic expression over metrics of tickets."""
+        value = self.reader.resolve(value)
+        match value:
+            case syntax.Number() | syntax.Percent():
+                return Constant(float(value.value))
+            case syntax.Name(value="none"):
+                return Constant(0.0)
+            case syntax.Unary(operator="-", operand=operand):
+                inner = self.number(operand)
+                return None if inner is None else Arithmetic("-", Constant(0.0), inner)
+            case syntax.Binary(operator=sign, left=left, right=right) if sign in _SIGNS:
+                lhs, rhs = self.number(left), self.number(right)
+                return None if lhs is None or rhs is None else Arithmetic(sign, lhs, rhs)
+            case syntax.Attribute(base=syntax.Name() as base):
+                return self._metric(base, value)
+            case syntax.Call(function=syntax.Name(value="collapse"), arguments=(argument,)):
+                if not isinstance(argument.value, syntax.Name):
+                    self.reader.mismatch(argument.value, "a ticket")
+                elif self._ticket(argument.value):
+                    return Metric(argument.value.value, "collapsed")
+                return None
+            case syntax.Call(function=syntax.Attribute(name=name)) if name in PLANNED_CALLS:
+                self.reader.not_yet(f"…{name}(…)", value.span)
+                return None
+            case syntax.Call(function=syntax.Name(value=name)):
+                self.reader.unknown(name, ("collapse",), "function", value.function.span)
+                return None
+        self.reader.mismatch(value, "a number or a metric such as winning.accuracy")
+        return None
+
+    def _metric(self, base: syntax.Name, value: syntax.Attribute) -> Metric | None:
+        if base.value not in self.tickets:
+            self.reader.unknown(base.value, self.tickets, "ticket", base.span)
+            return None
+        if value.name in PLANNED_METRICS:
+            self.reader.not_yet(f'the metric "{value.name}"', value.name_span)
+            return None
+        if value.name not in METRICS:
+            known = (*METRICS, *PLANNED_METRICS)
+            self.reader.unknown(value.name, known, "metric", value.name_span)
+            return None
+        if value.name in ("accuracy", "loss") and not self.evaluated(base.value):
+            self.reader.findings.error(
+                "no-test-data",
+                f'"{base.value}" cannot be evaluated',
+                Label(value.span, f"needs {value.name}"),
+                help='give it a data block with a test split: test = npz("data.npz", …)',
+            )
+            return None
+        return Metric(base.value, value.name)

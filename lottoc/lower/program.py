@@ -1,0 +1,215 @@
+"""A checked recipe: names resolved, values typed, defaults filled in; nothing loaded yet."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, Literal
+
+from lottoc.diagnostics import Span
+from lottoc.methods.lab import Duration, Method
+from lottoc.signature import Layer, Signature
+
+
+@dataclass(frozen=True)
+class Model:
+    """`model NAME { … }`."""
+
+    name: str
+    source: Literal["onnx", "torch"]
+    path: Path
+    function: str
+    seed: int
+    signature: Signature | None
+    """None as long as a torch model has never been loaded on this machine."""
+    digest: str
+    span: Span
+
+
+@dataclass(frozen=True)
+class NpzSplit:
+    """One split of a data set: two arrays of an npz file."""
+
+    path: Path
+    x: str
+    y: str
+
+
+@dataclass(frozen=True)
+class Data:
+    """`data NAME { … }`."""
+
+    name: str
+    splits: Mapping[str, NpzSplit]
+    span: Span
+
+
+@dataclass(frozen=True)
+class Training:
+    """`training NAME { … }`; `options` are fields of `lottoc.training.spec.TrainingSpec`."""
+
+    name: str
+    options: Mapping[str, Any]
+    length: Duration
+    milestones: tuple[Duration, ...]
+    warmup: Duration
+    span: Span
+
+
+@dataclass(frozen=True)
+class Criterion:
+    """A saliency score and its options."""
+
+    name: str
+    options: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Pattern:
+    """What a mask may look like: `unstructured`, or exactly N kept of every M inputs."""
+
+    n_of_m: tuple[int, int] | None = None
+
+    def __str__(self) -> str:
+        return "{}:{}".format(*self.n_of_m) if self.n_of_m else "unstructured"
+
+
+@dataclass(frozen=True)
+class Selection:
+    """How a ticket's masks are found."""
+
+    layers: tuple[Layer, ...]
+    criterion: Criterion
+    scope: str
+    density: Fraction
+    pattern: Pattern
+    method_name: str
+    method: Method
+
+
+@dataclass(frozen=True)
+class MaskOf:
+    """The masks of a ticket: `winning.mask`."""
+
+    ticket: str
+
+
+@dataclass(frozen=True)
+class MaskShuffle:
+    """`shuffle(winning)`."""
+
+    of: MaskExpression
+    seed: int
+
+
+@dataclass(frozen=True)
+class MaskBinary:
+    """`a.mask & b.mask`."""
+
+    operator: str
+    left: MaskExpression
+    right: MaskExpression
+
+
+@dataclass(frozen=True)
+class MaskNot:
+    """`~a.mask`."""
+
+    of: MaskExpression
+
+
+MaskExpression = MaskOf | MaskShuffle | MaskBinary | MaskNot
+
+
+@dataclass(frozen=True)
+class Start:
+    """The weights a ticket starts from: `reinit` draws them anew, `signs` keeps only signs."""
+
+    kind: Literal["reinit", "signs"]
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Ticket:
+    """`ticket NAME { … }`.
+
+    `found` says how its masks are found; `mask` that they are given. Exactly one is set, save for
+    `dense`, which has neither.
+    """
+
+    name: str
+    model: str
+    data: str | None
+    training: str | None
+    span: Span
+    found: Selection | None = None
+    mask: MaskExpression | None = None
+    like: str | None = None
+    """The ticket whose rewound weights a control with a given mask starts from."""
+    start: Start | None = None
+
+
+@dataclass(frozen=True)
+class Metric:
+    """`winning.accuracy`, `collapse(winning)`."""
+
+    ticket: str
+    name: str
+
+
+@dataclass(frozen=True)
+class Constant:
+    """A number of a `require`."""
+
+    value: float
+
+
+@dataclass(frozen=True)
+class Arithmetic:
+    """`dense.accuracy - 1%`."""
+
+    operator: str
+    left: Number
+    right: Number
+
+
+Number = Metric | Constant | Arithmetic
+
+
+@dataclass(frozen=True)
+class Requirement:
+    """`require LEFT OP RIGHT`."""
+
+    operator: str
+    left: Number
+    right: Number
+    span: Span
+
+
+@dataclass(frozen=True)
+class Emit:
+    """`emit onnx "PATH" { … }`."""
+
+    kind: str
+    path: str
+    ticket: str
+    format: str
+    values: str
+    target: str
+    span: Span
+
+
+@dataclass(frozen=True)
+class Program:
+    """Everything a recipe says, in the order it says it."""
+
+    models: Mapping[str, Model]
+    data: Mapping[str, Data]
+    trainings: Mapping[str, Training]
+    tickets: Mapping[str, Ticket]
+    requirements: tuple[Requirement, ...]
+    emits: tuple[Emit, ...]
+    unknown_models: tuple[str, ...] = field(default=())
+    """Models whose layers could not be checked, because they have never been loaded."""

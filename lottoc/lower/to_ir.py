@@ -1,0 +1,412 @@
+"""Lowering a checked recipe to recipe IR: one operation for what each line of the recipe says."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from xdsl.dialects import arith
+from xdsl.dialects.builtin import ArrayAttr, FloatAttr, IntegerAttr, ModuleOp, StringAttr, f64, i64
+from xdsl.ir import Operation, SSAValue
+
+from lottoc.diagnostics import Diagnostic, Findings, InputError, Label, RecipeError, Span
+from lottoc.ir import lotto
+from lottoc.ir.plain import Plain, string_array, to_dictionary
+from lottoc.ir.types import DataType, LayerAttr, MasksType, ModelType, WeightsType
+from lottoc.lower.program import (
+    Arithmetic,
+    Constant,
+    Data,
+    MaskBinary,
+    MaskExpression,
+    MaskNot,
+    MaskOf,
+    MaskShuffle,
+    Metric,
+    Number,
+    Program,
+    Selection,
+    Start,
+    Ticket,
+    Training,
+)
+from lottoc.methods.lab import Duration
+
+_ARITHMETIC: Mapping[str, type[Any]] = {
+    "+": arith.AddfOp,
+    "-": arith.SubfOp,
+    "*": arith.MulfOp,
+    "/": arith.DivfOp,
+}
+EVALUATED = ("accuracy", "loss")
+
+
+class DataCatalog(Protocol):
+    """What lowering asks about data sets, without loading them."""
+
+    def digest(self, data: Data) -> str:
+        """Digest of all files of a data set; raises `InputError`."""
+
+    def examples(self, data: Data, split: str) -> int:
+        """Number of examples of a split, from the file's header; raises `InputError`."""
+
+
+@dataclass(frozen=True)
+class _Values:
+    """What a ticket is in IR: masks (none for `dense`), its start, its end, its first step."""
+
+    masks: SSAValue | None
+    start: SSAValue
+    final: SSAValue
+    first: int
+
+
+def lower(program: Program, catalog: DataCatalog) -> ModuleOp:
+    """Recipe IR for a program whose models' signatures are all known.
+
+    Raises `InputError` for missing data and `RecipeError` for lengths that do not fit together.
+    """
+    lowering = _Lowering(program, catalog)
+    lowering.run()
+    return ModuleOp(lowering.ops)
+
+
+def derived_seed(*parts: str | int) -> int:
+    """A seed of its own for each purpose, so that no two random streams are the same."""
+    digest = hashlib.sha256(":".join(map(str, parts)).encode()).digest()
+    return int.from_bytes(digest[:4], "big") >> 1
+
+
+@dataclass
+class _Lowering:
+    program: Program
+    catalog: DataCatalog
+    ops: list[Operation] = field(default_factory=list)
+    models: dict[str, SSAValue] = field(default_factory=dict)
+    data: dict[str, SSAValue] = field(default_factory=dict)
+    tickets: dict[str, _Values] = field(default_factory=dict)
+    metrics: dict[Metric, SSAValue] = field(default_factory=dict)
+
+    def run(self) -> None:
+        self._load_data_headers()
+        for name, ticket in self.program.tickets.items():
+            if name != "dense" or self._shown(ticket) or self._named("dense"):
+                self._report(name)
+        for requirement in self.program.requirements:
+            left, right = self.number(requirement.left), self.number(requirement.right)
+            place = _place(requirement.span)
+            self.add(
+                lotto.RequireOp.build(
+                    operands=[left, right],
+                    properties={
+                        "predicate": StringAttr(requirement.operator),
+                        "text": StringAttr(" ".join(requirement.span.text.split())),
+                        "place": StringAttr(place),
+                    },
+                )
+            )
+        for emit in self.program.emits:
+            self._emit(emit)
+
+    def add(self, op: Operation) -> Any:
+        self.ops.append(op)
+        return op.results[0] if op.results else None
+
+    def _load_data_headers(self) -> None:
+        """Report every missing data file at once, before any work."""
+        findings = Findings()
+        for data in self.program.data.values():
+            try:
+                self.catalog.digest(data)
+            except InputError as error:
+                findings.absorb(error, data.span)
+        findings.raise_errors()
+
+    def _shown(self, ticket: Ticket) -> bool:
+        return ticket.data is not None and "test" in self.program.data[ticket.data].splits
+
+    def _named(self, name: str) -> bool:
+        def uses(number: Number) -> bool:
+            match number:
+                case Metric(ticket=ticket):
+                    return ticket == name
+                case Arithmetic(left=left, right=right):
+                    return uses(left) or uses(right)
+            return False
+
+        required = any(uses(r.left) or uses(r.right) for r in self.program.requirements)
+        return required or any(emit.ticket == name for emit in self.program.emits)
+
+    def model(self, name: str) -> SSAValue:
+        """The model's value; made once."""
+        if name not in self.models:
+            model = self.program.models[name]
+            assert model.signature is not None
+            properties = {
+                "model": StringAttr(name),
+                "source": StringAttr(model.source),
+                "path": StringAttr(str(model.path)),
+                "digest": StringAttr(model.digest),
+                "layers": ArrayAttr([LayerAttr.of(layer) for layer in model.signature]),
+            }
+            if model.function:
+                properties["function"] = StringAttr(model.function)
+            op = lotto.ModelOp.build(properties=properties, result_types=[ModelType(name)])
+            self.models[name] = self.add(op)
+        return self.models[name]
+
+    def dataset(self, name: str) -> SSAValue:
+        """The data set's value; made once."""
+        if name not in self.data:
+            data = self.program.data[name]
+            splits: dict[str, Plain] = {
+                split: {"path": str(npz.path), "x": npz.x, "y": npz.y}
+                for split, npz in data.splits.items()
+            }
+            op = lotto.DataOp.build(
+                properties={
+                    "data": StringAttr(name),
+                    "splits": to_dictionary(splits),
+                    "digest": StringAttr(self.catalog.digest(data)),
+                },
+                result_types=[DataType()],
+            )
+            self.data[name] = self.add(op)
+        return self.data[name]
+
+    def initial(self, ticket: Ticket, start: Start | None = None) -> SSAValue:
+        """θ_0: the model's own start, a fresh draw, or the signs of the start alone."""
+        model = self.program.models[ticket.model]
+        seed = model.seed
+        if start is not None and start.kind == "reinit":
+            seed = derived_seed("reinit", model.seed, start.seed)
+        weights = self.add(
+            lotto.InitOp.build(
+                operands=[self.model(ticket.model)],
+                properties={"seed": _integer(seed)},
+                result_types=[WeightsType(ticket.model)],
+            )
+        )
+        if start is None or start.kind != "signs":
+            return weights  # type: ignore[no-any-return]
+        assert model.signature is not None
+        names = string_array([layer.name for layer in model.signature])
+        return self.add(  # type: ignore[no-any-return]
+            lotto.SignsOp.build(
+                operands=[weights],
+                properties={"layers": names},
+                result_types=[WeightsType(ticket.model)],
+            )
+        )
+
+    def ticket(self, name: str) -> _Values:
+        """A ticket's values; made once."""
+        if name not in self.tickets:
+            ticket = self.program.tickets[name]
+            if ticket.found is not None:
+                self.tickets[name] = self._find(ticket, ticket.found)
+            else:
+                self.tickets[name] = self._given(ticket)
+        return self.tickets[name]
+
+    def _find(self, ticket: Ticket, found: Selection) -> _Values:
+        options, first = self._method_options(ticket, found)
+        operands: list[Any] = [self.initial(ticket, ticket.start), None]
+        properties = {
+            "ticket": StringAttr(ticket.name),
+            "method": StringAttr(found.method_name),
+            "options": to_dictionary(options),
+            "layers": string_array([layer.name for layer in found.layers]),
+            "criterion": StringAttr(found.criterion.name),
+            "criterion_options": to_dictionary(found.criterion.options),
+            "scope": StringAttr(found.scope),
+            "density": StringAttr(str(found.density)),
+            "pattern": StringAttr(str(found.pattern)),
+        }
+        if ticket.training is not None and ticket.data is not None:
+            operands[1] = self.dataset(ticket.data)
+            properties["training"] = to_dictionary(self.training(ticket))
+        weights = WeightsType(ticket.model)
+        op = lotto.FindOp.build(
+            operands=operands,
+            properties=properties,
+            result_types=[MasksType(ticket.model), weights, weights],
+        )
+        self.add(op)
+        return _Values(op.masks, op.start, op.final, first)
+
+    def _method_options(self, ticket: Ticket, found: Selection) -> tuple[dict[str, Any], int]:
+        options: dict[str, Any] = {}
+        for option in dataclasses.fields(found.method):  # type: ignore[arg-type]
+            value = getattr(found.method, option.name)
+            options[option.name] = (
+                self.steps(value, ticket) if isinstance(value, Duration) else value
+            )
+        first = int(options.get("rewind", 0))
+        if ticket.training is not None and first >= self.total(ticket):
+            raise RecipeError(
+                [
+                    Diagnostic(
+                        "rewind-past-end",
+                        f"rewinding to step {first} leaves nothing to train: "
+                        f"the training has {self.total(ticket)} steps",
+                        (Label(ticket.span),),
+                        ("rewind to an early step, e.g. rewind = 0 steps",),
+                    )
+                ]
+            )
+        return options, first
+
+    def _given(self, ticket: Ticket) -> _Values:
+        masks = self.mask(ticket.mask, ticket.model) if ticket.mask is not None else None
+        first = 0
+        if ticket.start is None and ticket.like is not None:
+            like = self.ticket(ticket.like)
+            start, first = like.start, like.first
+        else:
+            start = self.initial(ticket, ticket.start)
+        return _Values(masks, start, self._train(ticket, start, masks, first), first)
+
+    def _train(
+        self, ticket: Ticket, start: SSAValue, masks: SSAValue | None, first: int
+    ) -> SSAValue:
+        if ticket.training is None or ticket.data is None:
+            return start
+        op = lotto.TrainOp.build(
+            operands=[start, self.dataset(ticket.data), masks],
+            properties={
+                "first": _integer(first),
+                "last": _integer(self.total(ticket)),
+                "optimizer": StringAttr(lotto.FRESH),
+                "training": to_dictionary(self.training(ticket)),
+            },
+            result_types=[WeightsType(ticket.model)],
+        )
+        return self.add(op)  # type: ignore[no-any-return]
+
+    def mask(self, expression: MaskExpression, model: str) -> SSAValue:
+        """Masks of the whole network for a mask expression."""
+        match expression:
+            case MaskOf(ticket=name):
+                masks = self.ticket(name).masks
+                assert masks is not None
+                return masks
+            case MaskShuffle(of=of, seed=seed):
+                op = lotto.ShuffleOp.build(
+                    operands=[self.mask(of, model)],
+                    properties={"seed": _integer(derived_seed("shuffle", seed))},
+                    result_types=[MasksType(model)],
+                )
+                return self.add(op)  # type: ignore[no-any-return]
+            case MaskNot(of=of):
+                op = lotto.NotOp.build(
+                    operands=[self.mask(of, model)], result_types=[MasksType(model)]
+                )
+                return self.add(op)  # type: ignore[no-any-return]
+            case MaskBinary(operator=sign, left=left, right=right):
+                lhs, rhs = self.mask(left, model), self.mask(right, model)
+                return self.add(lotto.BINARY[sign](lhs, rhs))  # type: ignore[no-any-return]
+
+    def training(self, ticket: Ticket) -> dict[str, Any]:
+        """The training's specification in steps, as `lottoc.training.spec` reads it."""
+        assert ticket.training is not None
+        training = self.program.trainings[ticket.training]
+        options = dict(training.options)
+        options["steps"] = self.steps(training.length, ticket)
+        if training.milestones:
+            options["milestones"] = [self.steps(m, ticket) for m in training.milestones]
+        if training.warmup.amount:
+            options["warmup"] = self.steps(training.warmup, ticket)
+        return options
+
+    def total(self, ticket: Ticket) -> int:
+        """T, in steps; 0 without a training."""
+        if ticket.training is None:
+            return 0
+        return self.steps(self.program.trainings[ticket.training].length, ticket)
+
+    def steps(self, duration: Duration, ticket: Ticket) -> int:
+        """A duration in steps; epochs ask the data set for its size."""
+        if duration.unit == "steps":
+            return duration.amount
+        assert ticket.training is not None and ticket.data is not None
+        training: Training = self.program.trainings[ticket.training]
+        examples = self.catalog.examples(self.program.data[ticket.data], "train")
+        return duration.amount * -(-examples // int(training.options["batch"]))
+
+    def number(self, number: Number) -> SSAValue:
+        """A number of a `require`."""
+        match number:
+            case Constant(value=value):
+                return self.add(arith.ConstantOp(FloatAttr(value, f64)))  # type: ignore[no-any-return]
+            case Metric():
+                return self.metric(number)
+            case Arithmetic(operator=sign, left=left, right=right):
+                lhs, rhs = self.number(left), self.number(right)
+                return self.add(_ARITHMETIC[sign](lhs, rhs))  # type: ignore[no-any-return]
+
+    def metric(self, metric: Metric) -> SSAValue:
+        """A metric of a ticket; made once."""
+        if metric not in self.metrics:
+            self.metrics[metric] = self.add(self._metric_op(metric))
+        return self.metrics[metric]
+
+    def _metric_op(self, metric: Metric) -> Operation:
+        ticket, values = self.program.tickets[metric.ticket], self.ticket(metric.ticket)
+        name = {"metric": StringAttr(metric.name)}
+        if metric.name in EVALUATED:
+            assert ticket.data is not None
+            settings = self.training(ticket) if ticket.training is not None else {}
+            used = {key: settings[key] for key in ("loss", "threads") if key in settings}
+            return lotto.EvaluateOp.build(
+                operands=[values.final, self.dataset(ticket.data), values.masks],
+                properties={**name, "split": StringAttr("test"), "training": to_dictionary(used)},
+                result_types=[f64],
+            )
+        if values.masks is None:
+            dense = self.program.models[ticket.model].signature
+            assert dense is not None
+            kept = float(sum(layer.size for layer in dense)) if metric.name == "params" else 0.0
+            return arith.ConstantOp(FloatAttr(kept, f64))
+        return lotto.MeasureOp.build(
+            operands=[values.masks], properties=name, result_types=[f64]
+        )
+
+    def _report(self, name: str) -> None:
+        ticket, values = self.program.tickets[name], self.ticket(name)
+        names = ["sparsity", *(EVALUATED if self._shown(ticket) else ())]
+        metrics = [self.metric(Metric(name, metric)) for metric in names]
+        self.add(
+            lotto.TicketOp.build(
+                operands=[values.final, values.masks, metrics],
+                properties={"ticket": StringAttr(name), "metrics": string_array(names)},
+            )
+        )
+
+    def _emit(self, emit: Any) -> None:
+        ticket, values = self.program.tickets[emit.ticket], self.ticket(emit.ticket)
+        data = self.dataset(ticket.data) if ticket.data is not None else None
+        options = {"format": emit.format, "values": emit.values, "target": emit.target}
+        self.add(
+            lotto.EmitOp.build(
+                operands=[values.final, values.masks, data],
+                properties={
+                    "kind": StringAttr(emit.kind),
+                    "path": StringAttr(emit.path),
+                    "ticket": StringAttr(emit.ticket),
+                    "options": to_dictionary(options),
+                    "place": StringAttr(_place(emit.span)),
+                },
+            )
+        )
+
+
+def _integer(value: int) -> IntegerAttr:
+    return IntegerAttr(value, i64)
+
+
+def _place(span: Span) -> str:
+    return f"{span.start}:{span.end}"

@@ -1,0 +1,89 @@
+"""The bench a method works at: train, score, prune, in values it need not look into.
+
+A method is written once against `Lab` and knows neither the IR nor files; the compiler's lab
+writes operations, a test's lab can compute at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, Literal, Protocol, TypeVar
+
+W = TypeVar("W")
+"""Weights of the whole network, with buffers and optimizer state."""
+S = TypeVar("S")
+"""Scores of all selected layers."""
+M = TypeVar("M")
+"""Masks of all selected layers."""
+
+OptimizerState = Literal["keep", "fresh"]
+
+
+@dataclass(frozen=True)
+class Duration:
+    """A length of training as the recipe writes it: `100 steps`, `2 epochs`."""
+
+    amount: int
+    unit: Literal["steps", "epochs"]
+
+    def __str__(self) -> str:
+        return f"{self.amount} {self.unit}"
+
+
+@dataclass(frozen=True)
+class Found(Generic[W, M]):
+    """A ticket: its masks, the weights it starts training from, and those it ends with."""
+
+    masks: M
+    start: W
+    final: W
+
+
+class Lab(Protocol[W, S, M]):
+    """What a method can do."""
+
+    @property
+    def initial(self) -> W:
+        """θ_0, or the weights of the model's file."""
+
+    @property
+    def total_steps(self) -> int:
+        """T, the length of the training; 0 if the ticket has none."""
+
+    def steps(self, duration: Duration) -> int:
+        """A duration in optimizer steps."""
+
+    def rounds(self, count: int) -> Sequence[Any]:
+        """What to keep after each of `count` pruning rounds; the last is what the recipe asks."""
+
+    def train(
+        self,
+        weights: W,
+        masks: M | None = None,
+        *,
+        first: int,
+        last: int,
+        optimizer: OptimizerState = "fresh",
+        lr_at: int | None = None,
+    ) -> W:
+        """Train from step `first` to step `last`; nothing is done if they are equal."""
+
+    def score(self, weights: W) -> S:
+        """Saliency by the ticket's criterion."""
+
+    def prune(self, scores: S, target: Any, within: M | None = None) -> M:
+        """Keep the best of what is `within`, as much as a round's target says."""
+
+    def observe(self, moment: str, weights: W, masks: M) -> None:
+        """Note accuracy and sparsity of this moment in the report."""
+
+
+class Method(Protocol):
+    """A way to find a ticket; the fields of its dataclass are its options in the language."""
+
+    def first_step(self, lab: Lab[W, S, M]) -> int:
+        """The training step at which the finished ticket starts from `Found.start`."""
+
+    def find(self, lab: Lab[W, S, M]) -> Found[W, M]:
+        """Run the method."""

@@ -1,0 +1,26 @@
+"""Prune once, before any training: what deployment does, and pruning at initialization."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from lottoc.methods.lab import Found, Lab, M, S, W
+
+
+@dataclass(frozen=True)
+class OneShot:
+    """Score the weights the model comes with, prune, and train what is left if there is a training.
+
+    To prune once after training use `imp(rounds = 1)`.
+    """
+
+    def first_step(self, lab: Lab[W, S, M]) -> int:
+        """The ticket trains from the beginning."""
+        return 0
+
+    def find(self, lab: Lab[W, S, M]) -> Found[W, M]:
+        """θ_0 → scores → masks → training."""
+        (target,) = lab.rounds(1)
+        masks = lab.prune(lab.score(lab.initial), target)
+        final = lab.train(lab.initial, masks, first=0, last=lab.total_steps)
+        return Found(masks, lab.initial, final)

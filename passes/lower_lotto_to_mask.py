@@ -1,0 +1,215 @@
+"""Lower whole-network scoring, pruning and mask algebra to operations on single layers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Any
+
+from xdsl.builder import Builder
+from xdsl.context import Context
+from xdsl.dialects.builtin import IntegerAttr, ModuleOp, StringAttr, i64
+from xdsl.ir import Operation, SSAValue
+from xdsl.passes import ModulePass
+from xdsl.rewriter import InsertPoint
+from xdsl.utils.exceptions import PassFailedException
+
+from lottoc.ir import lotto, mask
+from lottoc.ir.plain import string_array, strings
+from lottoc.ir.types import LayerMaskType, LayerScoresType, WeightType
+from lottoc.masks.allocate import allocate, pruned_count
+from lottoc.signature import Layer
+
+PerLayer = Mapping[str, SSAValue]
+
+
+@dataclass
+class _Lowering:
+    """Keeps, for each whole-network value, the values of its layers."""
+
+    layers: Mapping[str, Mapping[str, Layer]]
+    """Layers by model and name."""
+    scores: dict[SSAValue, PerLayer] = field(default_factory=dict)
+    masks: dict[SSAValue, PerLayer] = field(default_factory=dict)
+
+    def lower(self, op: Operation) -> None:
+        match op:
+            case lotto.ScoreOp():
+                self.scores[op.result] = self._score(op)
+            case lotto.PruneOp():
+                self._masks(op, self._prune(op))
+            case lotto.AndOp() | lotto.OrOp() | lotto.XorOp() | lotto.SubOp():
+                self._masks(op, self._binary(op))
+            case lotto.NotOp():
+                self._masks(op, self._unary(op))
+            case lotto.ShuffleOp():
+                self._masks(op, self._shuffle(op))
+            case _:
+                return
+        op.detach()
+
+    def _masks(self, op: Any, per_layer: PerLayer) -> None:
+        """`mask.bundle` takes the place of a whole-network value for whoever still wants one."""
+        bundle = self._add(
+            op,
+            mask.BundleOp.build(
+                operands=[list(per_layer.values())],
+                properties={"layers": string_array(list(per_layer))},
+                result_types=[op.result.type],
+            ),
+        )
+        self.masks[bundle] = per_layer
+        op.result.replace_all_uses_with(bundle)
+
+    @staticmethod
+    def _add(before: Operation, op: Operation) -> SSAValue:
+        Builder(InsertPoint.before(before)).insert(op)
+        return op.results[0]
+
+    def _score(self, op: lotto.ScoreOp) -> PerLayer:
+        """`lotto.score "c" %w` -> `mask.score "c" (mask.weight of %w)` for each layer"""
+        known = self.layers[lotto.model_of(op.weights)]
+        result: dict[str, SSAValue] = {}
+        for name in strings(op.layers):
+            shape = known[name].shape
+            weight = self._add(
+                op,
+                mask.WeightOp.build(
+                    operands=[op.weights],
+                    properties={"layer": StringAttr(name)},
+                    result_types=[WeightType(shape)],
+                ),
+            )
+            properties = {
+                "criterion": op.criterion,
+                "layer": StringAttr(name),
+                "options": op.options,
+            }
+            result[name] = self._add(
+                op,
+                mask.ScoreOp.build(
+                    operands=[weight], properties=properties, result_types=[LayerScoresType(shape)]
+                ),
+            )
+        return result
+
+    def _prune(self, op: lotto.PruneOp) -> PerLayer:
+        names = strings(op.layers)
+        scores = [self.scores[op.scores][name] for name in names]
+        within = [self.masks[op.within][name] for name in names] if op.within else []
+        if op.pattern.data != "unstructured":
+            n, m = map(int, op.pattern.data.split(":"))
+            kept = [self._keep_nm(op, s, w, n, m) for s, w in _with(scores, within)]
+        elif op.scope.data == "global":
+            kept = self._keep_global(op, scores, within)
+        else:
+            shapes = [mask.scores_type(score).shape for score in scores]
+            counts = allocate(op.scope.data, shapes, 1 - Fraction(op.density.data))
+            kept = [
+                self._keep(op, score, earlier, count)
+                for (score, earlier), count in zip(_with(scores, within), counts, strict=True)
+            ]
+        return dict(zip(names, kept, strict=True))
+
+    def _keep(
+        self, op: Operation, score: SSAValue, within: SSAValue | None, kept: int
+    ) -> SSAValue:
+        return self._add(
+            op,
+            mask.KeepOp.build(
+                operands=[score, within],
+                properties={"kept": IntegerAttr(kept, i64)},
+                result_types=[LayerMaskType(mask.scores_type(score).shape)],
+            ),
+        )
+
+    def _keep_nm(
+        self, op: Operation, score: SSAValue, within: SSAValue | None, n: int, m: int
+    ) -> SSAValue:
+        return self._add(
+            op,
+            mask.KeepNMOp.build(
+                operands=[score, within],
+                properties={"n": IntegerAttr(n, i64), "m": IntegerAttr(m, i64)},
+                result_types=[LayerMaskType(mask.scores_type(score).shape, (n, m))],
+            ),
+        )
+
+    @staticmethod
+    def _keep_global(
+        op: lotto.PruneOp, scores: Sequence[SSAValue], within: Sequence[SSAValue]
+    ) -> list[SSAValue]:
+        size = sum(mask.scores_type(score).size for score in scores)
+        kept = size - pruned_count(size, 1 - Fraction(op.density.data))
+        keep = mask.KeepGlobalOp.build(
+            operands=[scores, within],
+            properties={"kept": IntegerAttr(kept, i64)},
+            result_types=[[LayerMaskType(mask.scores_type(score).shape) for score in scores]],
+        )
+        Builder(InsertPoint.before(op)).insert(keep)
+        return list(keep.masks)
+
+    def _binary(self, op: Any) -> PerLayer:
+        lhs, rhs = self.masks[op.lhs], self.masks[op.rhs]
+        if set(lhs) != set(rhs):
+            only = sorted(set(lhs) ^ set(rhs))
+            raise PassFailedException(
+                f"{op.name}: masks of different layers, {only[0]} is only in one of them"
+            )
+        layerwise = mask.LAYERWISE[op.name]
+        return {name: self._add(op, layerwise(lhs[name], rhs[name])) for name in lhs}
+
+    def _unary(self, op: lotto.NotOp) -> PerLayer:
+        return {
+            name: self._add(
+                op,
+                mask.NotOp.build(
+                    operands=[value], result_types=[LayerMaskType(mask.mask_type(value).shape)]
+                ),
+            )
+            for name, value in self.masks[op.masks].items()
+        }
+
+    def _shuffle(self, op: lotto.ShuffleOp) -> PerLayer:
+        return {
+            name: self._add(
+                op,
+                mask.ShuffleOp.build(
+                    operands=[value],
+                    properties={"seed": op.seed, "layer": StringAttr(name)},
+                    result_types=[LayerMaskType(mask.mask_type(value).shape)],
+                ),
+            )
+            for name, value in self.masks[op.masks].items()
+        }
+
+
+def _with(
+    scores: Sequence[SSAValue], within: Sequence[SSAValue]
+) -> list[tuple[SSAValue, SSAValue | None]]:
+    return list(zip(scores, within or [None] * len(scores), strict=True))
+
+
+@dataclass(frozen=True)
+class LowerLottoToMaskPass(ModulePass):
+    """Lower scoring, pruning and mask algebra to single layers."""
+
+    name = "lower-lotto-to-mask"
+
+    def apply(self, ctx: Context, op: ModuleOp) -> None:
+        """Lower in place; training and evaluation stay whole-network."""
+        models = [model for model in op.ops if isinstance(model, lotto.ModelOp)]
+        lowering = _Lowering(
+            {
+                model.model.data: {a.layer.name: a.layer for a in lotto.layers_of(model)}
+                for model in models
+            }
+        )
+        lowered: list[Operation] = []
+        for inner in list(op.ops):
+            lowering.lower(inner)
+            if inner.parent is None:
+                lowered.append(inner)
+        for inner in reversed(lowered):
+            inner.erase()
