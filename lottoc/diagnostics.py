@@ -9,7 +9,7 @@ from __future__ import annotations
 import bisect
 import difflib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, ClassVar, Literal
 
@@ -120,6 +120,12 @@ class Findings:
     """Collects the diagnostics of a stage, so that one run reports them all."""
 
     diagnostics: list[Diagnostic] = field(default_factory=list)
+    inputs: list[Diagnostic] = field(default_factory=list)
+    """Errors of files that the recipe names."""
+
+    def absorb(self, error: InputError, span: Span) -> None:
+        """Record what is wrong with a file at the place of the recipe that asks for it."""
+        self.inputs += [replace(d, labels=d.labels or (Label(span),)) for d in error.diagnostics]
 
     def error(
         self, code: str, message: str, *labels: Label | Span, help: str | Iterable[str] = ()
@@ -158,8 +164,9 @@ class Findings:
 
     def raise_errors(self) -> None:
         """Raise every recorded error at once, in source order; do nothing if there is none."""
-        if self.errors:
-            raise RecipeError(sorted(self.errors, key=_source_order))
+        found = sorted([*self.errors, *self.inputs], key=_source_order)
+        if found:
+            raise RecipeError(found) if self.errors else InputError(found)
 
 
 def _source_order(diagnostic: Diagnostic) -> int:

@@ -1,0 +1,82 @@
+"""Where the compiler learns what models and data sets are, loading as little as it can."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+from lottoc.engine.store import Store
+from lottoc.lower.program import Data
+from lottoc.signature import Layer, Signature
+
+
+@dataclass
+class Catalog:
+    """Signatures of models and headers of data files.
+
+    A torch model's signature costs the import of torch, so it is kept in the store; unless
+    `deep`, a model never seen before stays unknown, and digests of ONNX files are not taken.
+    """
+
+    store: Store
+    deep: bool = True
+
+    def signature(
+        self, source: Literal["onnx", "torch"], path: Path, function: str
+    ) -> tuple[Signature | None, str]:
+        """The signature, if it can be known, and the digest."""
+        return self._onnx(path) if source == "onnx" else self._torch(path, function)
+
+    def _onnx(self, path: Path) -> tuple[Signature, str]:
+        from lottoc.frontends.onnx_model import open_onnx
+
+        model = open_onnx(path)
+        return model.signature, model.digest if self.deep else ""
+
+    def _torch(self, path: Path, function: str) -> tuple[Signature | None, str]:
+        from lottoc.frontends.torch_digest import torch_digest
+
+        digest = torch_digest(path, function)
+        key = hashlib.sha256(f"signature {digest}".encode()).hexdigest()
+        stored = self.store.get(key, ".json")
+        if stored is not None:
+            return _signature_from(json.loads(stored.read_bytes())), digest
+        if not self.deep:
+            return None, digest
+        from lottoc.frontends.torch_model import open_torch
+
+        signature = open_torch(path, function).signature()
+        text = json.dumps([asdict(layer) for layer in signature]).encode()
+        self.store.put(key, lambda target: _write(target, text), ".json")
+        return signature, digest
+
+    def digest(self, data: Data) -> str:
+        """Digest of the bytes of every file of a data set, and of what is read from them."""
+        from lottoc.frontends.data import NpzSource, data_digest
+
+        hashes = [
+            f"{name} {data_digest(NpzSource(split.path, split.x, split.y))}"
+            for name, split in sorted(data.splits.items())
+        ]
+        return hashlib.sha256("\n".join(hashes).encode()).hexdigest()
+
+    def examples(self, data: Data, split: str) -> int:
+        """Number of examples, from the header of the file."""
+        from lottoc.frontends.data import NpzSource, npz_shape
+
+        npz = data.splits[split]
+        shape, _ = npz_shape(NpzSource(npz.path, npz.x, npz.y))
+        return int(shape[0])
+
+
+def _signature_from(layers: list[dict[str, object]]) -> Signature:
+    return Signature(
+        tuple(Layer(**{**x, "shape": tuple(x["shape"])}) for x in layers)  # type: ignore[arg-type]
+    )
+
+
+def _write(path: Path, content: bytes) -> None:
+    path.write_bytes(content)

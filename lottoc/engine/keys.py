@@ -1,0 +1,66 @@
+"""The content hash of an operation: what it does and what it does it to, never what it is called.
+
+Equal keys mean equal results, so a key is where a result is stored. Names and paths take no part:
+a renamed ticket or a moved file finds its results again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+from xdsl.dialects import arith
+from xdsl.ir import Operation, SSAValue
+from xdsl.ir.core import OpResult
+
+from lottoc.ir import lotto
+
+SEMANTICS = 1
+"""Raise this when an operation comes to mean something else, so that old results are not found."""
+
+_NOT_MEANING = {
+    lotto.ModelOp: {"model", "path", "function", "layers"},  # the digest covers them
+    lotto.DataOp: {"data", "splits"},
+}
+
+
+class Keys:
+    """Keys of the operations of one module, computed once each, in program order."""
+
+    def __init__(self) -> None:
+        self._known: dict[Operation, str] = {}
+
+    def of(self, op: Operation) -> str:
+        """The key of an operation, 64 hexadecimal digits."""
+        pending = [op]
+        while pending:  # a stack of our own: chains of rounds are deeper than Python's
+            last = pending[-1]
+            missing = [o for o in _owners(last) if o not in self._known]
+            if missing:
+                pending += missing
+            else:
+                self._known[pending.pop()] = self._hash(last)
+        return self._known[op]
+
+    def _hash(self, op: Operation) -> str:
+        ignored = _NOT_MEANING.get(type(op), set())
+        properties = {k: str(v) for k, v in op.properties.items() if k not in ignored}
+        if isinstance(op, arith.ConstantOp):
+            properties |= {k: str(v) for k, v in op.attributes.items()}
+        text = [f"lottoc {SEMANTICS}", op.name]
+        text += [f"{key} = {properties[key]}" for key in sorted(properties)]
+        text += [f"{self._known[_owner(v)]}#{_index(v)}" for v in op.operands]
+        return hashlib.sha256("\n".join(text).encode()).hexdigest()
+
+
+def _owner(value: SSAValue) -> Operation:
+    assert isinstance(value.owner, Operation)
+    return value.owner
+
+
+def _index(value: SSAValue) -> int:
+    assert isinstance(value, OpResult)
+    return value.index
+
+
+def _owners(op: Operation) -> list[Operation]:
+    return [_owner(value) for value in op.operands]
