@@ -1,0 +1,167 @@
+"""Writing artefacts whole or not at all: staged beside their place, verified, then renamed."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from lottoc.diagnostics import Diagnostic, InputError
+from lottoc.engine.evaluate import Engine
+from lottoc.ir import lotto
+from lottoc.ir.plain import from_dictionary
+from lottoc.progress import Progress
+
+_STAGING = ".lottoc-"
+
+
+@dataclass(frozen=True)
+class Artefact:
+    """A written and verified file."""
+
+    path: str
+    ticket: str
+    kind: str
+    sha256: str
+    bytes: int
+    dense_bytes: int
+    """Size of the same model without any mask, stored densely."""
+    layers: list[dict[str, Any]]
+    verified: dict[str, Any]
+
+
+@contextmanager
+def staging(output: Path) -> Iterator[Path]:
+    """A fresh folder inside `output`, gone afterwards; left-overs of killed runs are swept."""
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        for old in output.glob(f"{_STAGING}*"):
+            if not _in_use(old):
+                shutil.rmtree(old, ignore_errors=True)
+        folder = Path(tempfile.mkdtemp(prefix=f"{_STAGING}{os.getpid()}-", dir=output))
+    except OSError as error:
+        raise _cannot_write(output, error) from error
+    try:
+        yield folder
+    except OSError as error:
+        raise _cannot_write(output, error) from error
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _cannot_write(output: Path, error: OSError) -> InputError:
+    return InputError(
+        [
+            Diagnostic(
+                "output-not-writable",
+                f"cannot write to {output}: {error.strerror or error}",
+                help=("choose another folder with  -o FOLDER",),
+            )
+        ]
+    )
+
+
+def _in_use(folder: Path) -> bool:
+    """Whether the process that made a staging folder still runs."""
+    pid = folder.name.removeprefix(_STAGING).partition("-")[0]
+    try:
+        os.kill(int(pid), 0)
+    except (ValueError, ProcessLookupError):
+        return False
+    except PermissionError:
+        return True
+    return int(pid) != os.getpid()
+
+
+def put_in_place(folder: Path, output: Path, names: Iterable[str]) -> None:
+    """Move staged files to their places, each in one step, after their bytes are on disk."""
+    for name in names:
+        staged, target = folder / name, output / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        for companion in (staged, *_companions(staged)):
+            _sync(companion)
+        for companion in _companions(staged):
+            os.replace(companion, target.parent / companion.name)
+        os.replace(staged, target)
+    _sync(output)
+
+
+def _companions(path: Path) -> list[Path]:
+    """External data of a model too large for one file."""
+    data = path.with_name(path.name + ".data")
+    return [data] if data.exists() else []
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def emit(op: lotto.EmitOp, engine: Engine, folder: Path, progress: Progress) -> Artefact:
+    """Write one artefact into the staging folder, read it back and verify it."""
+    from lottoc.backends.onnx import emit_onnx
+
+    path = folder / op.path.data
+    path.parent.mkdir(parents=True, exist_ok=True)
+    options = from_dictionary(op.options)
+    masks = engine.value(op.masks) if op.masks is not None else {}
+    with progress.task(f"writing {op.path.data}", 2) as advance:
+        model = _dense_model(op, engine, folder)
+        weights = engine.value(op.weights)
+        layers, verified = emit_onnx(
+            model, path, masks, weights, str(options["format"]), str(options["values"]), advance
+        )
+    return Artefact(
+        op.path.data,
+        op.ticket.data,
+        op.kind.data,
+        _sha256(path),
+        sum(p.stat().st_size for p in (path, *_companions(path))),
+        model.file_bytes,
+        layers,
+        verified,
+    )
+
+
+def _dense_model(op: lotto.EmitOp, engine: Engine, folder: Path) -> Any:
+    """The ticket's network as a dense ONNX model: its own file, or an export from torch."""
+    from lottoc.engine.compute import model_op
+    from lottoc.frontends.onnx_model import open_onnx
+
+    source = model_op(op.weights)
+    model = engine.value(source.result)
+    if source.source.data == "onnx":
+        return model
+    if op.data is None:
+        from lottoc.diagnostics import RecipeError
+
+        raise RecipeError(
+            [
+                Diagnostic(
+                    "export-needs-data",
+                    f'"{op.path.data}" cannot be exported: the shape of the input is not known',
+                    help=("add a data block; its first example gives the input's shape",),
+                )
+            ]
+        )
+    target = folder / f".{hashlib.sha256(op.path.data.encode()).hexdigest()[:16]}.onnx"
+    sample = cast(Any, engine.value(op.data)).split("train").x[:2]
+    model.export_onnx(engine.value(op.weights), sample, target)
+    return open_onnx(target)
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()

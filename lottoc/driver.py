@@ -1,0 +1,165 @@
+"""The compiler from a recipe's path to verified artefacts, in the order things happen."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from xdsl.dialects.builtin import ModuleOp
+
+from lottoc.artefacts import Artefact, emit, put_in_place, staging
+from lottoc.catalog import Catalog
+from lottoc.diagnostics import (
+    Diagnostic,
+    Findings,
+    InputError,
+    Label,
+    RequirementError,
+    Source,
+    Span,
+)
+from lottoc.engine.evaluate import Engine
+from lottoc.engine.store import Store
+from lottoc.grammar import syntax
+from lottoc.ir import lotto
+from lottoc.ir.text import context
+from lottoc.lower.program import Program
+from lottoc.passes import pipeline
+from lottoc.progress import Progress, Silent
+from lottoc.report.report import TicketRow, build_report, ticket_rows, to_bytes
+
+_COMPARE = {
+    ">=": lambda a, b: a >= b,
+    "<=": lambda a, b: a <= b,
+    ">": lambda a, b: a > b,
+    "<": lambda a, b: a < b,
+    "==": lambda a, b: a == b,
+    "!=": lambda a, b: a != b,
+}
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to compile, and with what."""
+
+    recipe: Path
+    store: Store
+    defines: Mapping[str, str] = field(default_factory=dict)
+    progress: Progress = field(default_factory=Silent)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a compile made."""
+
+    tickets: list[TicketRow]
+    artefacts: list[Artefact]
+    report: Path
+    computed: int
+    trained: int
+
+
+def read(path: Path) -> Source:
+    """The text of a recipe; raises `InputError` if it cannot be read."""
+    try:
+        return Source(str(path), path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        message, help = f"there is no recipe {path}", "check the path"
+    except IsADirectoryError:
+        message, help = f"{path} is a folder", "name a .lotto file in it"
+    except UnicodeDecodeError as error:
+        message, help = f"{path} is not UTF-8 text (byte {error.start})", "save it as UTF-8"
+    except OSError as error:
+        message, help = f"cannot read {path}: {error.strerror}", "check its permissions"
+    raise InputError([Diagnostic("recipe-not-readable", message, help=(help,))])
+
+
+def front(request: Request, findings: Findings, *, deep: bool) -> tuple[Source, Program]:
+    """Parse and check a recipe; without `deep` no model code runs and no data is opened.
+
+    Raises `RecipeError` or `InputError` with everything that is wrong.
+    """
+    from lottoc.grammar.parser import parse, parse_value
+    from lottoc.lower.check import check
+
+    source = read(request.recipe)
+    tree = parse(source)
+    defines: dict[str, syntax.Value] = {
+        name: parse_value(Source(f"-D {name}", text)) for name, text in request.defines.items()
+    }
+    folder = Path(os.path.relpath(request.recipe.parent))
+    program = check(tree, folder, Catalog(request.store, deep), defines, findings)
+    findings.raise_errors()
+    assert program is not None
+    return source, program
+
+
+def recipe_ir(request: Request, program: Program) -> ModuleOp:
+    """The recipe as whole-network operations."""
+    from lottoc.lower.to_ir import lower
+
+    module = lower(program, Catalog(request.store))
+    module.verify()
+    return module
+
+
+def mask_ir(module: ModuleOp) -> ModuleOp:
+    """The same program layer by layer, ready to be evaluated; lowers in place."""
+    pipeline.run(module, pipeline.LOWER, context())
+    return module
+
+
+def compile_recipe(request: Request, output: Path, findings: Findings) -> Outcome:
+    """Compile a recipe into a folder of artefacts and a report.
+
+    Nothing is written to `output` unless every artefact is verified and every `require` holds.
+    Raises a `LottoError` whose exit code says what went wrong.
+    """
+    source, program = front(request, findings, deep=True)
+    module = mask_ir(recipe_ir(request, program))
+    engine = Engine(request.store, request.progress)
+    engine.run(module)
+    rows = ticket_rows(module, engine)
+    _check_requirements(module, engine, source, rows)
+    with staging(output) as folder:
+        artefacts = [
+            emit(op, engine, folder, request.progress)
+            for op in module.ops
+            if isinstance(op, lotto.EmitOp)
+        ]
+        report = build_report(source, request.defines, program, module, engine, rows, artefacts)
+        (folder / "report.json").write_bytes(to_bytes(report))
+        put_in_place(folder, output, [*(a.path for a in artefacts), "report.json"])
+    return Outcome(rows, artefacts, output / "report.json", engine.computed, engine.trained)
+
+
+class RequirementsNotMet(RequirementError):
+    """Carries the ticket table, so that a failed contract can still be looked into."""
+
+    def __init__(self, diagnostics: list[Diagnostic], rows: list[TicketRow]) -> None:
+        super().__init__(diagnostics)
+        self.rows = rows
+
+
+def _check_requirements(
+    module: ModuleOp, engine: Engine, source: Source, rows: list[TicketRow]
+) -> None:
+    failed = []
+    for op in module.ops:
+        if isinstance(op, lotto.RequireOp):
+            left, right = engine.value(op.lhs), engine.value(op.rhs)
+            if not _COMPARE[op.predicate.data](left, right):
+                start, end = map(int, op.place.data.split(":"))
+                failed.append(
+                    Diagnostic(
+                        "require-failed",
+                        f"{op.text.data.removeprefix('require ')} does not hold: "
+                        f"{left:.6g} {op.predicate.data} {right:.6g} is false",
+                        (Label(Span(source, start, end), f"left {left:.6g}, right {right:.6g}"),),
+                        ("no artefact was written; change the recipe, or what it asks for",),
+                    )
+                )
+    if failed:
+        raise RequirementsNotMet(failed, rows)

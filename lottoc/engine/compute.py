@@ -1,0 +1,346 @@
+"""How each operation of mask IR is computed, and how its result is kept.
+
+`STORED` results are worth keeping; `TRANSIENT` ones are cheaper to make again where they are used.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Protocol, cast
+
+import numpy as np
+from xdsl.dialects import arith
+from xdsl.ir import Operation, SSAValue
+
+from lottoc.criteria import criterion_class
+from lottoc.diagnostics import input_error
+from lottoc.engine.store import Store
+from lottoc.ir import lotto, mask
+from lottoc.ir.plain import from_dictionary, strings
+from lottoc.ir.types import LayerMaskType
+from lottoc.masks.mask import Mask, load_masks, save_masks, shuffle
+from lottoc.masks.select import NonFiniteScores, keep_best, keep_best_global, keep_n_of_m
+from lottoc.progress import Progress
+from lottoc.signature import Layer
+
+Value = Callable[[SSAValue], Any]
+"""Gives the result that an SSA value stands for."""
+
+
+class Weights(Protocol):
+    """All weights of a network; `OnnxModel` and `State` are such."""
+
+    def layer(self, name: str) -> np.ndarray:
+        """The weight of a layer in canonical layout."""
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What a computation has beside its operands."""
+
+    store: Store
+    progress: Progress
+    key: str
+    label: str
+
+
+@dataclass(frozen=True)
+class Kind:
+    """How results of one kind are written to a file and read back."""
+
+    suffix: str
+    save: Callable[[Path, Sequence[Any]], None]
+    load: Callable[[Path], Sequence[Any]]
+
+
+def _save_numbers(path: Path, results: Sequence[Any]) -> None:
+    path.write_text(json.dumps(list(results)))
+
+
+def _load_numbers(path: Path) -> Sequence[Any]:
+    return [float(number) for number in json.loads(path.read_bytes())]
+
+
+def _save_masks(path: Path, results: Sequence[Any]) -> None:
+    save_masks(path, {str(index): result for index, result in enumerate(results)})
+
+
+def _load_masks(path: Path) -> Sequence[Any]:
+    masks = load_masks(path)
+    return [masks[str(index)] for index in range(len(masks))]
+
+
+def _save_state(path: Path, results: Sequence[Any]) -> None:
+    results[0].save(path)
+
+
+def _load_state(path: Path) -> Sequence[Any]:
+    from lottoc.training.state import State
+
+    return [State.load(path)]
+
+
+NUMBERS = Kind(".json", _save_numbers, _load_numbers)
+MASKS = Kind(".masks", _save_masks, _load_masks)
+STATE = Kind(".state", _save_state, _load_state)
+
+
+def kind_of(op: Operation) -> Kind | None:
+    """How the results of an operation are kept; None if they are not."""
+    match op:
+        case lotto.TrainOp() | lotto.SignsOp():
+            return STATE
+        case lotto.InitOp():
+            return STATE if model_op(op.model).source.data == "torch" else None
+        case lotto.EvaluateOp() | lotto.MeasureOp():
+            return NUMBERS
+        case _ if op.results and isinstance(op.results[0].type, LayerMaskType):
+            return MASKS
+    return None
+
+
+def model_op(value: SSAValue) -> lotto.ModelOp:
+    """The model operation that a whole-network value comes from."""
+    owner = value.owner
+    if isinstance(owner, lotto.ModelOp):
+        return owner
+    assert isinstance(owner, Operation)
+    name = lotto.model_of(value)
+    block = owner.parent_block()
+    assert block is not None
+    return next(o for o in block.ops if isinstance(o, lotto.ModelOp) and o.model.data == name)
+
+
+def layer_of(value: SSAValue, name: str) -> Layer:
+    """A layer of the model that a whole-network value belongs to."""
+    return next(a.layer for a in model_op(value).layers if a.layer.name == name)
+
+
+@lru_cache(maxsize=8)
+def open_model(source: str, path: str, function: str) -> Any:
+    """The model behind a model operation, opened once a process."""
+    if source == "onnx":
+        from lottoc.frontends.onnx_model import open_onnx
+
+        return open_onnx(Path(path))
+    from lottoc.frontends.torch_model import open_torch
+
+    return open_torch(Path(path), function)
+
+
+@lru_cache(maxsize=4)
+def _open_npz(path: str, x: str, y: str) -> Any:
+    from lottoc.frontends.data import NpzSource, open_npz
+
+    return open_npz(NpzSource(Path(path), x, y))
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """A data set whose splits are read when first used."""
+
+    splits: Mapping[str, Mapping[str, str]]
+
+    def split(self, name: str) -> Any:
+        """The arrays of a split."""
+        split = self.splits[name]
+        return _open_npz(split["path"], split["x"], split["y"])
+
+
+def _model(op: lotto.ModelOp, value: Value) -> Any:
+    return open_model(op.source.data, op.path.data, op.function.data if op.function else "")
+
+
+def _data(op: lotto.DataOp, value: Value) -> DataSet:
+    return DataSet(cast(Mapping[str, Mapping[str, str]], from_dictionary(op.splits)))
+
+
+def _weight(op: mask.WeightOp, value: Value) -> np.ndarray:
+    weights: Weights = value(op.weights)
+    return weights.layer(op.layer.data)
+
+
+def _score(op: mask.ScoreOp, value: Value) -> np.ndarray:
+    options: Any = from_dictionary(op.options)
+    criterion: Any = criterion_class(op.criterion.data)(**options)
+    weight = op.weight.owner
+    assert isinstance(weight, mask.WeightOp)
+    layer = layer_of(weight.weights, op.layer.data)
+    return cast(np.ndarray, criterion.score(value(op.weight), layer))
+
+
+def _bundle(op: mask.BundleOp, value: Value) -> dict[str, Mask]:
+    return {n: value(m) for n, m in zip(strings(op.layers), op.masks, strict=True)}
+
+
+def _initial(op: lotto.InitOp, value: Value) -> Any:
+    return value(op.model)
+
+
+TRANSIENT: Mapping[type[Operation], Callable[[Any, Value], Any]] = {
+    lotto.ModelOp: _model,
+    lotto.DataOp: _data,
+    lotto.InitOp: _initial,
+    mask.WeightOp: _weight,
+    mask.ScoreOp: _score,
+    mask.BundleOp: _bundle,
+}
+
+
+def _init(op: lotto.InitOp, value: Value, bench: Bench) -> list[Any]:
+    return [value(op.model).initial_state(op.seed.value.data)]
+
+
+def _signs(op: lotto.SignsOp, value: Value, bench: Bench) -> list[Any]:
+    from lottoc.training.state import signed_constant
+
+    return [signed_constant(value(op.weights), strings(op.layers))]
+
+
+def _train(op: lotto.TrainOp, value: Value, bench: Bench) -> list[Any]:
+    from lottoc.training.loop import train
+    from lottoc.training.spec import TrainingSpec
+    from lottoc.training.state import State
+
+    spec: Any = TrainingSpec.from_options(from_dictionary(op.training))
+    model = value(model_op(op.weights).result)
+    first, last = op.first.value.data, op.last.value.data
+    state, start, optimizer = value(op.weights), first, op.optimizer.data
+    partial = bench.store.get_partial(bench.key)
+    if partial is not None:
+        state = State.load(partial)
+        start, optimizer = state.step, lotto.KEEP
+    masks = _arrays(value(op.masks)) if op.masks is not None else None
+    with bench.progress.task(bench.label, last - first) as advance:
+        advance(start - first)
+        result = train(
+            model.build(0),
+            state,
+            value(op.data).split("train"),
+            spec,
+            start=start,
+            stop=last,
+            masks=masks,
+            optimizer=cast(Any, optimizer),
+            constant_lr_at=op.lr_at.value.data if op.lr_at else None,
+            progress=advance,
+            checkpoint=lambda s: bench.store.put_partial(bench.key, s.save),
+        )
+    return [result]
+
+
+def _arrays(masks: Mapping[str, Mask]) -> dict[str, np.ndarray]:
+    return {name: m.to_bool() for name, m in masks.items()}
+
+
+def _evaluate(op: lotto.EvaluateOp, value: Value, bench: Bench) -> list[Any]:
+    from lottoc.training.loop import evaluate
+
+    model = value(model_op(op.weights).result)
+    options: Any = from_dictionary(op.training)
+    metrics = evaluate(
+        model.build(0), value(op.weights), value(op.data).split(op.split.data), **options
+    )
+    return [float(metrics[op.metric.data])]
+
+
+def _measure(op: lotto.MeasureOp, value: Value, bench: Bench) -> list[Any]:
+    masks: Mapping[str, Mask] = value(op.masks)
+    kept = sum(m.kept for m in masks.values())
+    size = sum(m.size for m in masks.values())
+    match op.metric.data:
+        case "sparsity":
+            return [1 - kept / size]
+        case "params":
+            model = model_op(op.masks)
+            rest = sum(a.layer.size for a in model.layers if a.layer.name not in masks)
+            return [float(kept + rest)]
+        case _:
+            return [float(sum(m.kept == 0 for m in masks.values()))]
+
+
+def _finite(op: Operation, scores: SSAValue, error: NonFiniteScores) -> Exception:
+    owner = scores.owner
+    assert isinstance(owner, mask.ScoreOp)
+    return input_error(
+        "not-finite",
+        f'a score of layer "{owner.layer.data}" is not a finite number: {error}',
+        help=("look for NaN or infinite weights in the model, or a training that diverged",),
+    )
+
+
+def _keep(op: mask.KeepOp, value: Value, bench: Bench) -> list[Any]:
+    within = value(op.within).to_bool() if op.within is not None else None
+    try:
+        kept = keep_best(value(op.scores), op.kept.value.data, within)
+    except NonFiniteScores as error:
+        raise _finite(op, op.scores, error) from error
+    return [Mask.from_bool(kept)]
+
+
+def _keep_nm(op: mask.KeepNMOp, value: Value, bench: Bench) -> list[Any]:
+    within = value(op.within).to_bool() if op.within is not None else None
+    try:
+        kept = keep_n_of_m(value(op.scores), op.n.value.data, op.m.value.data, within)
+    except NonFiniteScores as error:
+        raise _finite(op, op.scores, error) from error
+    return [Mask.from_bool(kept)]
+
+
+def _keep_global(op: mask.KeepGlobalOp, value: Value, bench: Bench) -> list[Any]:
+    within = [value(m).to_bool() for m in op.within] or None
+    try:
+        kept = keep_best_global([value(s) for s in op.scores], op.kept.value.data, within)
+    except NonFiniteScores as error:
+        raise _finite(op, op.scores[error.position], error) from error
+    return [Mask.from_bool(array) for array in kept]
+
+
+def _binary(op: Any, value: Value, bench: Bench) -> list[Any]:
+    left, right = value(op.lhs), value(op.rhs)
+    match op:
+        case mask.AndOp():
+            return [left & right]
+        case mask.OrOp():
+            return [left | right]
+        case mask.XorOp():
+            return [left ^ right]
+        case _:
+            return [left - right]
+
+
+def _not(op: mask.NotOp, value: Value, bench: Bench) -> list[Any]:
+    return [~value(op.mask)]
+
+
+def _shuffle(op: mask.ShuffleOp, value: Value, bench: Bench) -> list[Any]:
+    return [shuffle(value(op.mask), op.seed.value.data, op.layer.data)]
+
+
+STORED: Mapping[type[Operation], Callable[[Any, Value, Bench], list[Any]]] = {
+    lotto.InitOp: _init,
+    lotto.SignsOp: _signs,
+    lotto.TrainOp: _train,
+    lotto.EvaluateOp: _evaluate,
+    lotto.MeasureOp: _measure,
+    mask.KeepOp: _keep,
+    mask.KeepNMOp: _keep_nm,
+    mask.KeepGlobalOp: _keep_global,
+    mask.AndOp: _binary,
+    mask.OrOp: _binary,
+    mask.XorOp: _binary,
+    mask.SubOp: _binary,
+    mask.NotOp: _not,
+    mask.ShuffleOp: _shuffle,
+}
+
+ARITHMETIC: Mapping[type[Operation], Callable[[float, float], float]] = {
+    arith.AddfOp: lambda a, b: a + b,
+    arith.SubfOp: lambda a, b: a - b,
+    arith.MulfOp: lambda a, b: a * b,
+    arith.DivfOp: lambda a, b: a / b if b else float("nan"),
+}

@@ -1,0 +1,156 @@
+"""The report of a build: everything that was made and from what, the same bytes every time."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from xdsl.dialects.builtin import ModuleOp
+
+from lottoc import __version__
+from lottoc.artefacts import Artefact
+from lottoc.diagnostics import Source
+from lottoc.engine.evaluate import Engine
+from lottoc.ir import lotto, mask
+from lottoc.ir.plain import strings
+from lottoc.lower.program import Program
+from lottoc.masks.mask import Mask
+
+PACKAGES = ("numpy", "onnx", "onnxruntime", "torch")
+
+
+@dataclass
+class TicketRow:
+    """A finished ticket: its metrics, its layers, and what was noted on the way."""
+
+    name: str
+    metrics: dict[str, float]
+    layers: list[dict[str, Any]] = field(default_factory=list)
+    moments: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def size(self) -> int:
+        """The denominator of the sparsity: all weights of the selected layers."""
+        return sum(int(layer["weights"]) for layer in self.layers)
+
+    @property
+    def kept(self) -> int:
+        """How many of them are kept."""
+        return sum(int(layer["kept"]) for layer in self.layers)
+
+
+def ticket_rows(module: ModuleOp, engine: Engine) -> list[TicketRow]:
+    """Every ticket of the recipe, in its order."""
+    rows: dict[str, TicketRow] = {}
+    for op in module.ops:
+        if isinstance(op, lotto.TicketOp):
+            values = [engine.value(value) for value in op.values]
+            metrics = dict(zip(strings(op.metrics), values, strict=True))
+            rows[op.ticket.data] = TicketRow(op.ticket.data, metrics, _layers(op, engine))
+    for op in module.ops:
+        if isinstance(op, lotto.ObserveOp) and op.ticket.data in rows:
+            values = [engine.value(value) for value in op.values]
+            moment = dict(zip(strings(op.metrics), values, strict=True))
+            rows[op.ticket.data].moments.append({"moment": op.moment.data, **moment})
+    return list(rows.values())
+
+
+def _layers(op: lotto.TicketOp, engine: Engine) -> list[dict[str, Any]]:
+    if op.masks is None:
+        return []
+    bundle = op.masks.owner
+    assert isinstance(bundle, mask.BundleOp)
+    result = []
+    for name, value in zip(strings(bundle.layers), bundle.masks, strict=True):
+        layer: Mask = engine.value(value)
+        pattern = mask.mask_type(value).pattern.data
+        result.append(
+            {
+                "name": name,
+                "shape": list(layer.shape),
+                "weights": layer.size,
+                "kept": layer.kept,
+                "sparsity": 1 - layer.kept / layer.size,
+                "pattern": pattern or "unstructured",
+            }
+        )
+    return result
+
+
+def build_report(
+    source: Source,
+    defines: Mapping[str, str],
+    program: Program,
+    module: ModuleOp,
+    engine: Engine,
+    rows: Sequence[TicketRow],
+    artefacts: Sequence[Artefact],
+) -> dict[str, Any]:
+    """The report as plain data. It holds no time, no path of this machine, nothing that varies."""
+    recipe = {"sha256": hashlib.sha256(source.text.encode()).hexdigest(), "define": dict(defines)}
+    return {
+        "lottoc": __version__,
+        "recipe": recipe,
+        "versions": _versions(),
+        "models": {
+            m.name: {"source": m.source, "file": m.path.name, "seed": m.seed, "digest": m.digest}
+            for m in program.models.values()
+        },
+        "data": {
+            op.data.data: {"digest": op.digest.data}
+            for op in module.ops
+            if isinstance(op, lotto.DataOp)
+        },
+        "trainings": {t.name: _training(t) for t in program.trainings.values()},
+        "tickets": {row.name: _ticket(row) for row in rows},
+        "requires": [
+            {
+                "text": op.text.data,
+                "left": engine.value(op.lhs),
+                "right": engine.value(op.rhs),
+                "holds": True,  # a build with one that does not hold ends before its report
+            }
+            for op in module.ops
+            if isinstance(op, lotto.RequireOp)
+        ],
+        "artefacts": [asdict(artefact) for artefact in artefacts],
+    }
+
+
+def _training(training: Any) -> dict[str, Any]:
+    return {**training.options, "length": str(training.length)}
+
+
+def _ticket(row: TicketRow) -> dict[str, Any]:
+    result: dict[str, Any] = {"metrics": row.metrics}
+    if row.layers:
+        density = row.kept / row.size
+        result |= {
+            "weights": row.size,
+            "kept": row.kept,
+            "density": density,
+            "compression": 1 / density if density else None,
+            "layers": row.layers,
+        }
+    if row.moments:
+        result["moments"] = row.moments
+    return result
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def to_bytes(report: Mapping[str, Any]) -> bytes:
+    """The report as JSON, keys in the order given."""
+    return (json.dumps(report, indent=2, ensure_ascii=False) + "\n").encode()
