@@ -7,7 +7,7 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
-from enum import Enum
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -30,21 +30,23 @@ app = typer.Typer(
 )
 
 
-class Format(str, Enum):
+class Format(StrEnum):
     """How results and diagnostics are printed."""
 
     text = "text"
     json = "json"
 
 
-class Stage(str, Enum):
+class Stage(StrEnum):
     """The two levels of IR."""
 
     recipe = "recipe"
     masks = "masks"
 
 
-Recipe = Annotated[Path, typer.Argument(metavar="RECIPE", help="A .lotto file.", show_default=False)]
+Recipe = Annotated[
+    Path, typer.Argument(metavar="RECIPE", help="A .lotto file.", show_default=False)
+]
 Define = Annotated[
     list[str] | None,
     typer.Option("-D", metavar="NAME=VALUE", help="Set a param, e.g. -D target=90%."),
@@ -231,7 +233,9 @@ def main() -> None:
         sys.exit(130)
     except Exception as error:
         print(f"error[internal]: {type(error).__name__}: {error}", file=sys.stderr)
-        print("  = help: this is a fault of lottoc; please report it with the recipe", file=sys.stderr)
+        print(
+            "  = help: this is a fault of lottoc; please report it with the recipe", file=sys.stderr
+        )
         if os.environ.get("LOTTOC_TRACEBACK"):
             traceback.print_exc()
         else:

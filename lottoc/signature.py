@@ -1,4 +1,4 @@
-"""What a recipe can know of a network without its weights: its prunable layers, in network order."""
+"""What a recipe can know of a network without its weights: its prunable layers, in order."""
 
 from __future__ import annotations
 

@@ -7,18 +7,18 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
 
+from lottoc.masks.allocate import allocate, pruned_count
 from xdsl.builder import Builder
 from xdsl.context import Context
 from xdsl.dialects.builtin import IntegerAttr, ModuleOp, StringAttr, i64
-from xdsl.ir import Operation, SSAValue
+from xdsl.ir import Attribute, Operation, SSAValue
 from xdsl.passes import ModulePass
-from xdsl.rewriter import InsertPoint
+from xdsl.rewriter import InsertPoint, Rewriter
 from xdsl.utils.exceptions import PassFailedException
 
 from lottoc.ir import lotto, mask
 from lottoc.ir.plain import string_array, strings
 from lottoc.ir.types import LayerMaskType, LayerScoresType, WeightType
-from lottoc.masks.allocate import allocate, pruned_count
 from lottoc.signature import Layer
 
 PerLayer = Mapping[str, SSAValue]
@@ -32,6 +32,7 @@ class _Lowering:
     """Layers by model and name."""
     scores: dict[SSAValue, PerLayer] = field(default_factory=dict)
     masks: dict[SSAValue, PerLayer] = field(default_factory=dict)
+    lowered: list[Operation] = field(default_factory=list)
 
     def lower(self, op: Operation) -> None:
         match op:
@@ -47,7 +48,7 @@ class _Lowering:
                 self._masks(op, self._shuffle(op))
             case _:
                 return
-        op.detach()
+        self.lowered.append(op)
 
     def _masks(self, op: Any, per_layer: PerLayer) -> None:
         """`mask.bundle` takes the place of a whole-network value for whoever still wants one."""
@@ -81,7 +82,7 @@ class _Lowering:
                     result_types=[WeightType(shape)],
                 ),
             )
-            properties = {
+            properties: dict[str, Attribute] = {
                 "criterion": op.criterion,
                 "layer": StringAttr(name),
                 "options": op.options,
@@ -112,9 +113,7 @@ class _Lowering:
             ]
         return dict(zip(names, kept, strict=True))
 
-    def _keep(
-        self, op: Operation, score: SSAValue, within: SSAValue | None, kept: int
-    ) -> SSAValue:
+    def _keep(self, op: Operation, score: SSAValue, within: SSAValue | None, kept: int) -> SSAValue:
         return self._add(
             op,
             mask.KeepOp.build(
@@ -188,7 +187,8 @@ class _Lowering:
 def _with(
     scores: Sequence[SSAValue], within: Sequence[SSAValue]
 ) -> list[tuple[SSAValue, SSAValue | None]]:
-    return list(zip(scores, within or [None] * len(scores), strict=True))
+    earlier: Sequence[SSAValue | None] = within or [None] * len(scores)
+    return list(zip(scores, earlier, strict=True))
 
 
 @dataclass(frozen=True)
@@ -206,10 +206,7 @@ class LowerLottoToMaskPass(ModulePass):
                 for model in models
             }
         )
-        lowered: list[Operation] = []
         for inner in list(op.ops):
             lowering.lower(inner)
-            if inner.parent is None:
-                lowered.append(inner)
-        for inner in reversed(lowered):
-            inner.erase()
+        for inner in reversed(lowering.lowered):
+            Rewriter.erase_op(inner)

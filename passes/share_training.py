@@ -37,7 +37,7 @@ def _share(block: Block) -> bool:
             shortest = next(t for t in group if t.last.value.data == lengths[0])
             first = group[0]
             if shortest is not first:
-                shortest.detach()
+                block.detach_op(shortest)
                 block.insert_op_before(shortest, first)
             for train in group:
                 if train.last.value.data > lengths[0]:

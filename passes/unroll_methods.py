@@ -8,16 +8,17 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
+from lottoc.masks.allocate import schedule
 from xdsl.builder import Builder
 from xdsl.context import Context
 from xdsl.dialects.builtin import IntegerAttr, ModuleOp, StringAttr, f64, i64
 from xdsl.ir import Operation, SSAValue
 from xdsl.passes import ModulePass
-from xdsl.rewriter import InsertPoint
+from xdsl.rewriter import InsertPoint, Rewriter
 
 from lottoc.ir import lotto
-from lottoc.ir.plain import from_dictionary, string_array, to_dictionary
-from lottoc.masks.allocate import schedule
+from lottoc.ir.plain import Plain, from_dictionary, string_array, to_dictionary
+from lottoc.ir.types import MasksType, ScoresType
 from lottoc.methods import method_class
 from lottoc.methods.lab import Duration, Method, OptimizerState
 
@@ -104,7 +105,7 @@ class IrLab:
                     "options": self.find.criterion_options,
                     "layers": self.find.layers,
                 },
-                result_types=[lotto.ScoresType(lotto.model_of(weights))],
+                result_types=[ScoresType(lotto.model_of(weights))],
             )
         )
 
@@ -119,7 +120,7 @@ class IrLab:
                     "pattern": StringAttr(target.pattern),
                     "layers": self.find.layers,
                 },
-                result_types=[lotto.MasksType(lotto.model_of(scores))],
+                result_types=[MasksType(lotto.model_of(scores))],
             )
         )
 
@@ -128,7 +129,7 @@ class IrLab:
         metrics = [("sparsity", self._measure(masks))]
         if self._has_test():
             metrics.append(("accuracy", self._accuracy(weights, masks)))
-        self._add(
+        self.builder.insert(
             lotto.ObserveOp.build(
                 operands=[[value for _, value in metrics]],
                 properties={
@@ -157,7 +158,9 @@ class IrLab:
         )
 
     def _accuracy(self, weights: SSAValue, masks: SSAValue) -> SSAValue:
-        used = {k: self.training[k] for k in ("loss", "threads") if k in self.training}
+        used: dict[str, Plain] = {
+            k: self.training[k] for k in ("loss", "threads") if k in self.training
+        }
         return self._add(
             lotto.EvaluateOp.build(
                 operands=[weights, self.find.data, masks],
@@ -170,9 +173,9 @@ class IrLab:
             )
         )
 
-    def _add(self, op: Operation) -> Any:
+    def _add(self, op: Operation) -> SSAValue:
         self.builder.insert(op)
-        return op.results[0] if op.results else None
+        return op.results[0]
 
 
 def method_of(find: lotto.FindOp) -> Method:
@@ -185,9 +188,18 @@ def method_of(find: lotto.FindOp) -> Method:
         if option.name in given:
             value = given[option.name]
             is_length = kinds[option.name] is Duration
-            options[option.name] = Duration(int(typing.cast(int, value)), "steps") if is_length else value
+            options[option.name] = (
+                Duration(int(typing.cast(int, value)), "steps") if is_length else value
+            )
     method: Method = shape(**options)
     return method
+
+
+def _option(value: Plain, kind: object) -> object:
+    if kind is Duration:
+        assert isinstance(value, int)
+        return Duration(value, "steps")
+    return value
 
 
 @dataclass(frozen=True)
@@ -200,9 +212,6 @@ class UnrollMethodsPass(ModulePass):
         """Unroll every `lotto.find` in place."""
         for find in [o for o in op.ops if isinstance(o, lotto.FindOp)]:
             found = method_of(find).find(IrLab(find))
-            for old, new in zip(
-                find.results, (found.masks, found.start, found.final), strict=True
-            ):
+            for old, new in zip(find.results, (found.masks, found.start, found.final), strict=True):
                 old.replace_all_uses_with(new)
-            find.detach()
-            find.erase()
+            Rewriter.erase_op(find)

@@ -1,0 +1,1 @@
+"""Evaluates mask IR and keeps its results."""

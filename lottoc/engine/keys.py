@@ -17,7 +17,7 @@ from lottoc.ir import lotto
 SEMANTICS = 1
 """Raise this when an operation comes to mean something else, so that old results are not found."""
 
-_NOT_MEANING = {
+_NOT_MEANING: dict[type[Operation], set[str]] = {
     lotto.ModelOp: {"model", "path", "function", "layers"},  # the digest covers them
     lotto.DataOp: {"data", "splits"},
 }

@@ -1,0 +1,1 @@
+"""The two dialects of the compiler and their text."""

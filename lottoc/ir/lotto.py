@@ -8,17 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from xdsl.dialects.builtin import ArrayAttr, DictionaryAttr, Float64Type, IntegerAttr, StringAttr
 from xdsl.dialects.builtin import I64 as Int64
+from xdsl.dialects.builtin import ArrayAttr, DictionaryAttr, Float64Type, IntegerAttr, StringAttr
 from xdsl.ir import Attribute, Dialect, SSAValue
 from xdsl.irdl import (
     AnyAttr,
-    ParamAttrConstraint,
-    VarConstraint,
-    eq,
     AttrSizedOperandSegments,
     IRDLOperation,
+    ParamAttrConstraint,
     ParsePropInAttrDict,
+    VarConstraint,
+    eq,
     irdl_op_definition,
     operand_def,
     opt_operand_def,
@@ -148,10 +148,12 @@ class FindOp(IRDLOperation):
     traits = traits_def(Pure())
     irdl_options = (ParsePropInAttrDict(),)
     assembly_format = (
-        "$method $weights (`on` $data^)? attr-dict `:` type($masks) `,` type($start) `,` type($final)"
+        "$method $weights (`on` $data^)? attr-dict"
+        " `:` type($masks) `,` type($start) `,` type($final)"
     )
 
     def verify_(self) -> None:
+        """A method trains with data and a training, or not at all."""
         if (self.data is None) != (self.training is None):
             raise VerifyException("data and training come together")
 
@@ -183,6 +185,7 @@ class TrainOp(IRDLOperation):
     )
 
     def verify_(self) -> None:
+        """Steps go forward."""
         first, last = self.first.value.data, self.last.value.data
         if not 0 <= first < last:
             raise VerifyException(f"training must go forward, not from step {first} to {last}")
@@ -304,9 +307,7 @@ class EvaluateOp(IRDLOperation):
     result = result_def(NUMBER)
     traits = traits_def(Pure())
     irdl_options = (ParsePropInAttrDict(),)
-    assembly_format = (
-        "$metric $weights `on` $data (`under` $masks^)? attr-dict `:` type($weights)"
-    )
+    assembly_format = "$metric $weights `on` $data (`under` $masks^)? attr-dict `:` type($weights)"
 
 
 @irdl_op_definition
@@ -363,7 +364,8 @@ class TicketOp(IRDLOperation):
     metrics = prop_def(ArrayAttr[StringAttr])
     irdl_options = (AttrSizedOperandSegments(as_property=True), ParsePropInAttrDict())
     assembly_format = (
-        "$ticket $weights (`under` $masks^)? `shows` $metrics `(` $values `)` attr-dict `:` type($weights)"
+        "$ticket $weights (`under` $masks^)? `shows` $metrics `(` $values `)`"
+        " attr-dict `:` type($weights)"
     )
 
 
@@ -382,7 +384,8 @@ class EmitOp(IRDLOperation):
     place = prop_def(StringAttr)
     irdl_options = (AttrSizedOperandSegments(as_property=True), ParsePropInAttrDict())
     assembly_format = (
-        "$kind $path $weights (`under` $masks^)? (`sampled` `from` $data^)? attr-dict `:` type($weights)"
+        "$kind $path $weights (`under` $masks^)? (`sampled` `from` $data^)?"
+        " attr-dict `:` type($weights)"
     )
 
 

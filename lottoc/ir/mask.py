@@ -5,7 +5,6 @@ Training stays whole-network (`lotto.train`); `mask.bundle` hands it the masks o
 
 from __future__ import annotations
 
-
 from xdsl.dialects.builtin import I64 as Int64
 from xdsl.dialects.builtin import ArrayAttr, DictionaryAttr, IntegerAttr, StringAttr
 from xdsl.ir import Dialect, SSAValue
@@ -74,7 +73,7 @@ class WeightOp(IRDLOperation):
 class ScoreOp(IRDLOperation):
     """Score the weights of one layer by a criterion that looks at no other layer.
 
-    `%s = mask.score "magnitude" %w {layer = "fc1", options = {}} : !mask.weight<…> -> !mask.scores<…>`
+    `%s = mask.score "magnitude" %w {layer = "fc1", options = {}} : … -> !mask.scores<300x784>`
     """
 
     name = "mask.score"
@@ -88,6 +87,7 @@ class ScoreOp(IRDLOperation):
     assembly_format = "$criterion $weight attr-dict `:` type($weight) `->` type($result)"
 
     def verify_(self) -> None:
+        """Shapes and counts fit together."""
         _same_shape(self.weight, self.result)
 
 
@@ -110,6 +110,7 @@ class KeepOp(IRDLOperation):
     )
 
     def verify_(self) -> None:
+        """Shapes and counts fit together."""
         _same_shape(self.scores, self.result, *([self.within] if self.within else []))
         _at_most(self.kept.value.data, scores_type(self.scores).size)
 
@@ -135,6 +136,7 @@ class KeepGlobalOp(IRDLOperation):
     )
 
     def verify_(self) -> None:
+        """Shapes and counts fit together."""
         if len(self.scores) != len(self.masks) or len(self.within) not in (0, len(self.scores)):
             counts = (len(self.scores), len(self.within), len(self.masks))
             raise VerifyException("{} scores, {} earlier masks, {} masks".format(*counts))
@@ -163,6 +165,7 @@ class KeepNMOp(IRDLOperation):
     )
 
     def verify_(self) -> None:
+        """Shapes and counts fit together."""
         _same_shape(self.scores, self.result)
         n, m = self.n.value.data, self.m.value.data
         if mask_type(self.result).n_of_m != (n, m):
@@ -176,14 +179,13 @@ class _BinaryOp(IRDLOperation):
     rhs = operand_def(LayerMaskType)
     result = result_def(LayerMaskType)
     traits = traits_def(Pure())
-    assembly_format = (
-        "$lhs `,` $rhs attr-dict `:` type($lhs) `,` type($rhs) `->` type($result)"
-    )
+    assembly_format = "$lhs `,` $rhs attr-dict `:` type($lhs) `,` type($rhs) `->` type($result)"
 
     def __init__(self, lhs: SSAValue, rhs: SSAValue) -> None:
         super().__init__(operands=[lhs, rhs], result_types=[LayerMaskType(mask_type(lhs).shape)])
 
     def verify_(self) -> None:
+        """Shapes and counts fit together."""
         _same_shape(self.lhs, self.rhs, self.result)
 
 
@@ -226,6 +228,7 @@ class NotOp(IRDLOperation):
     assembly_format = "$mask attr-dict `:` type($mask) `->` type($result)"
 
     def verify_(self) -> None:
+        """Shapes and counts fit together."""
         _same_shape(self.mask, self.result)
 
 
@@ -242,6 +245,7 @@ class ShuffleOp(IRDLOperation):
     assembly_format = "$layer $mask `seed` $seed attr-dict `:` type($mask) `->` type($result)"
 
     def verify_(self) -> None:
+        """Shapes and counts fit together."""
         _same_shape(self.mask, self.result)
 
 
@@ -254,11 +258,10 @@ class BundleOp(IRDLOperation):
     layers = prop_def(ArrayAttr[StringAttr])
     result = result_def(MasksType)
     traits = traits_def(Pure())
-    assembly_format = (
-        "$layers `(` $masks `:` type($masks) `)` attr-dict `->` type($result)"
-    )
+    assembly_format = "$layers `(` $masks `:` type($masks) `)` attr-dict `->` type($result)"
 
     def verify_(self) -> None:
+        """Shapes and counts fit together."""
         if len(self.masks) != len(self.layers):
             raise VerifyException(f"{len(self.masks)} masks for {len(self.layers)} layers")
 
@@ -288,5 +291,3 @@ MaskDialect = Dialect(
     ],
     [WeightType, LayerScoresType, LayerMaskType],
 )
-
-

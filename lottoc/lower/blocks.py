@@ -54,7 +54,9 @@ SHAPES: Mapping[str, Shape] = {
         planned=("exclude",),
     ),
     "emit": Shape(
-        ("ticket",), ("format", "values", "target"), planned=("swap", "model", "batch", "on_collapse")
+        ("ticket",),
+        ("format", "values", "target"),
+        planned=("swap", "model", "batch", "on_collapse"),
     ),
 }
 

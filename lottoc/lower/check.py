@@ -132,8 +132,10 @@ class _Checker:
         blocks = self.blocks.get("ticket", {})
         dense = self._dense(models, data, trainings)
         found: dict[str, Ticket] = {"dense": dense} if dense else {}
-        if any(len(self.blocks.get(k, {})) > len(v) for k, v in
-               (("model", models), ("data", data), ("training", trainings))):
+        if any(
+            len(self.blocks.get(k, {})) > len(v)
+            for k, v in (("model", models), ("data", data), ("training", trainings))
+        ):
             return found, (), ()  # what hangs on a broken block would only repeat its error
         names = {*blocks, *found}
         expressions = Expressions(self.reader, names, self.masks)
@@ -145,7 +147,8 @@ class _Checker:
         self._mask_cycles(found)
         expressions.evaluated = lambda name: name not in found or self._has_test(found[name], data)
         requirements = tuple(
-            r for i in self.recipe.items
+            r
+            for i in self.recipe.items
             if isinstance(i, syntax.Require) and (r := self._require(i, expressions))
         )
         emits = tuple(
@@ -236,14 +239,14 @@ class _Checker:
         if path is None or ticket is None or None in options:
             return None
         form, values, target = options
-        return Emit(
-            "onnx", path, ticket.value, form or "", values or "", target or "", block.span
-        )
+        return Emit("onnx", path, ticket.value, form or "", values or "", target or "", block.span)
 
     def _artefact_path(self, block: syntax.Block) -> str | None:
         if block.path is None or not block.path.value:
             self.findings.error(
-                "missing-path", "emit needs a file name", block.name_span,
+                "missing-path",
+                "emit needs a file name",
+                block.name_span,
                 help='write  emit onnx "model.onnx" { … }',
             )
             return None

@@ -59,7 +59,9 @@ class Expressions:
                 return None if lhs is None or rhs is None else MaskBinary(sign, lhs, rhs)
             case syntax.Call(function=syntax.Name(value="shuffle")):
                 return self._shuffle(value, inside)
-        self.reader.mismatch(value, "a mask", help="for example  winning.mask  or  shuffle(winning)")
+        self.reader.mismatch(
+            value, "a mask", help="for example  winning.mask  or  shuffle(winning)"
+        )
         return None
 
     def _shuffle(self, call: syntax.Call, inside: tuple[str, ...]) -> MaskShuffle | None:
@@ -67,7 +69,9 @@ class Expressions:
         named = [a for a in call.arguments if a.name is not None]
         if len(positional) != 1 or any(a.name != "seed" for a in named):
             self.reader.findings.error(
-                "wrong-type", "shuffle takes one ticket or mask", call.span,
+                "wrong-type",
+                "shuffle takes one ticket or mask",
+                call.span,
                 help="write shuffle(winning) or shuffle(winning, seed = 1)",
             )
             return None

@@ -180,13 +180,18 @@ class Reader:
         if isinstance(value, syntax.Quantity) and isinstance(value.value, syntax.ListValue):
             unit = value.unit
             return self.items(
-                value.value, lambda item: self.duration(syntax.Quantity(item.span, item, unit))
-                if isinstance(item, syntax.Number)
-                else self.duration(item)
+                value.value,
+                lambda item: (
+                    self.duration(syntax.Quantity(item.span, item, unit))
+                    if isinstance(item, syntax.Number)
+                    else self.duration(item)
+                ),
             )
         return self.items(value, self.duration)
 
-    def head(self, value: syntax.Value, what: str) -> tuple[str, tuple[syntax.Argument, ...]] | None:
+    def head(
+        self, value: syntax.Value, what: str
+    ) -> tuple[str, tuple[syntax.Argument, ...]] | None:
         """The name and arguments of `name` or `name(…)`."""
         value = self.resolve(value)
         match value:
@@ -220,9 +225,7 @@ class Reader:
                 self.unknown(name, fields, f"option of {owner}", argument.span)
                 clean = False
             elif name in result:
-                self.findings.error(
-                    "duplicate-key", f'"{name}" is given twice', argument.span
-                )
+                self.findings.error("duplicate-key", f'"{name}" is given twice', argument.span)
                 clean = False
             else:
                 result[name] = self.typed(argument.value, kinds[name])

@@ -31,7 +31,9 @@ class Catalog(Protocol):
         """
 
 
-def check_model(reader: Reader, block: syntax.Block, folder: Path, catalog: Catalog) -> Model | None:
+def check_model(
+    reader: Reader, block: syntax.Block, folder: Path, catalog: Catalog
+) -> Model | None:
     """A model block; its file is opened as far as the catalog goes."""
     keys = entries(reader, block)
     if "source" not in keys:

@@ -149,8 +149,12 @@ class Tickets:
                         help='take the model from its source: torch("file.py:function")',
                     )
             return model, None, None
-        training = self._one(block, keys, "training", self.trainings, like and like.training, False)
-        data = self._one(block, keys, "data", self.data, like and like.data, training is not None)
+        training = self._one(
+            block, keys, "training", self.trainings, like.training if like else None, False
+        )
+        data = self._one(
+            block, keys, "data", self.data, like.data if like else None, training is not None
+        )
         if training is not None and data is None:
             return None
         return model, data, training
@@ -226,7 +230,8 @@ class Tickets:
         method = self._method(keys, base, training)
         if len(self.reader.findings.errors) > before or criterion is None or method is None:
             return None
-        assert density is not None and pattern is not None
+        assert density is not None
+        assert pattern is not None
         return Selection(layers, criterion, scope, density, pattern, method[0], method[1])
 
     def _layers(

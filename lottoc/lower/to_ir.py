@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from xdsl.dialects import arith
 from xdsl.dialects.builtin import ArrayAttr, FloatAttr, IntegerAttr, ModuleOp, StringAttr, f64, i64
-from xdsl.ir import Operation, SSAValue
+from xdsl.ir import Attribute, Operation, SSAValue
 
 from lottoc.diagnostics import Diagnostic, Findings, InputError, Label, RecipeError, Span
 from lottoc.ir import lotto
@@ -98,7 +98,7 @@ class _Lowering:
         for requirement in self.program.requirements:
             left, right = self.number(requirement.left), self.number(requirement.right)
             place = _place(requirement.span)
-            self.add(
+            self.ops.append(
                 lotto.RequireOp.build(
                     operands=[left, right],
                     properties={
@@ -111,9 +111,10 @@ class _Lowering:
         for emit in self.program.emits:
             self._emit(emit)
 
-    def add(self, op: Operation) -> Any:
+    def add(self, op: Operation) -> SSAValue:
+        """Append an operation; gives its first result."""
         self.ops.append(op)
-        return op.results[0] if op.results else None
+        return op.results[0]
 
     def _load_data_headers(self) -> None:
         """Report every missing data file at once, before any work."""
@@ -191,10 +192,10 @@ class _Lowering:
             )
         )
         if start is None or start.kind != "signs":
-            return weights  # type: ignore[no-any-return]
+            return weights
         assert model.signature is not None
         names = string_array([layer.name for layer in model.signature])
-        return self.add(  # type: ignore[no-any-return]
+        return self.add(
             lotto.SignsOp.build(
                 operands=[weights],
                 properties={"layers": names},
@@ -215,7 +216,7 @@ class _Lowering:
     def _find(self, ticket: Ticket, found: Selection) -> _Values:
         options, first = self._method_options(ticket, found)
         operands: list[Any] = [self.initial(ticket, ticket.start), None]
-        properties = {
+        properties: dict[str, Attribute] = {
             "ticket": StringAttr(ticket.name),
             "method": StringAttr(found.method_name),
             "options": to_dictionary(options),
@@ -230,7 +231,7 @@ class _Lowering:
             operands[1] = self.dataset(ticket.data)
             properties["training"] = to_dictionary(self.training(ticket))
         weights = WeightsType(ticket.model)
-        op = lotto.FindOp.build(
+        op: Any = lotto.FindOp.build(
             operands=operands,
             properties=properties,
             result_types=[MasksType(ticket.model), weights, weights],
@@ -285,7 +286,7 @@ class _Lowering:
             },
             result_types=[WeightsType(ticket.model)],
         )
-        return self.add(op)  # type: ignore[no-any-return]
+        return self.add(op)
 
     def mask(self, expression: MaskExpression, model: str) -> SSAValue:
         """Masks of the whole network for a mask expression."""
@@ -295,20 +296,22 @@ class _Lowering:
                 assert masks is not None
                 return masks
             case MaskShuffle(of=of, seed=seed):
-                op = lotto.ShuffleOp.build(
-                    operands=[self.mask(of, model)],
-                    properties={"seed": _integer(derived_seed("shuffle", seed))},
-                    result_types=[MasksType(model)],
+                return self.add(
+                    lotto.ShuffleOp.build(
+                        operands=[self.mask(of, model)],
+                        properties={"seed": _integer(derived_seed("shuffle", seed))},
+                        result_types=[MasksType(model)],
+                    )
                 )
-                return self.add(op)  # type: ignore[no-any-return]
             case MaskNot(of=of):
-                op = lotto.NotOp.build(
-                    operands=[self.mask(of, model)], result_types=[MasksType(model)]
+                return self.add(
+                    lotto.NotOp.build(
+                        operands=[self.mask(of, model)], result_types=[MasksType(model)]
+                    )
                 )
-                return self.add(op)  # type: ignore[no-any-return]
             case MaskBinary(operator=sign, left=left, right=right):
                 lhs, rhs = self.mask(left, model), self.mask(right, model)
-                return self.add(lotto.BINARY[sign](lhs, rhs))  # type: ignore[no-any-return]
+                return self.add(lotto.BINARY[sign](lhs, rhs))
 
     def training(self, ticket: Ticket) -> dict[str, Any]:
         """The training's specification in steps, as `lottoc.training.spec` reads it."""
@@ -332,7 +335,8 @@ class _Lowering:
         """A duration in steps; epochs ask the data set for its size."""
         if duration.unit == "steps":
             return duration.amount
-        assert ticket.training is not None and ticket.data is not None
+        assert ticket.training is not None
+        assert ticket.data is not None
         training: Training = self.program.trainings[ticket.training]
         examples = self.catalog.examples(self.program.data[ticket.data], "train")
         return duration.amount * -(-examples // int(training.options["batch"]))
@@ -341,12 +345,12 @@ class _Lowering:
         """A number of a `require`."""
         match number:
             case Constant(value=value):
-                return self.add(arith.ConstantOp(FloatAttr(value, f64)))  # type: ignore[no-any-return]
+                return self.add(arith.ConstantOp(FloatAttr(value, f64)))
             case Metric():
                 return self.metric(number)
             case Arithmetic(operator=sign, left=left, right=right):
                 lhs, rhs = self.number(left), self.number(right)
-                return self.add(_ARITHMETIC[sign](lhs, rhs))  # type: ignore[no-any-return]
+                return self.add(_ARITHMETIC[sign](lhs, rhs))
 
     def metric(self, metric: Metric) -> SSAValue:
         """A metric of a ticket; made once."""
@@ -360,7 +364,7 @@ class _Lowering:
         if metric.name in EVALUATED:
             assert ticket.data is not None
             settings = self.training(ticket) if ticket.training is not None else {}
-            used = {key: settings[key] for key in ("loss", "threads") if key in settings}
+            used: dict[str, Any] = {k: settings[k] for k in ("loss", "threads") if k in settings}
             return lotto.EvaluateOp.build(
                 operands=[values.final, self.dataset(ticket.data), values.masks],
                 properties={**name, "split": StringAttr("test"), "training": to_dictionary(used)},
@@ -371,15 +375,13 @@ class _Lowering:
             assert dense is not None
             kept = float(sum(layer.size for layer in dense)) if metric.name == "params" else 0.0
             return arith.ConstantOp(FloatAttr(kept, f64))
-        return lotto.MeasureOp.build(
-            operands=[values.masks], properties=name, result_types=[f64]
-        )
+        return lotto.MeasureOp.build(operands=[values.masks], properties=name, result_types=[f64])
 
     def _report(self, name: str) -> None:
         ticket, values = self.program.tickets[name], self.ticket(name)
         names = ["sparsity", *(EVALUATED if self._shown(ticket) else ())]
         metrics = [self.metric(Metric(name, metric)) for metric in names]
-        self.add(
+        self.ops.append(
             lotto.TicketOp.build(
                 operands=[values.final, values.masks, metrics],
                 properties={"ticket": StringAttr(name), "metrics": string_array(names)},
@@ -390,7 +392,7 @@ class _Lowering:
         ticket, values = self.program.tickets[emit.ticket], self.ticket(emit.ticket)
         data = self.dataset(ticket.data) if ticket.data is not None else None
         options = {"format": emit.format, "values": emit.values, "target": emit.target}
-        self.add(
+        self.ops.append(
             lotto.EmitOp.build(
                 operands=[values.final, values.masks, data],
                 properties={

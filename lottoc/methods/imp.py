@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from lottoc.methods.lab import Duration, Found, Lab, M, OptimizerState, S, W
+from lottoc.methods.lab import START, Duration, Found, Lab, M, OptimizerState, S, W
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Imp:
     """
 
     rounds: int = 1
-    rewind: Duration = Duration(0, "steps")
+    rewind: Duration = START
     retrain: Literal["rewind", "learning_rate", "finetune"] = "rewind"
     optimizer: OptimizerState = "fresh"
 

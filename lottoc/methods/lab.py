@@ -31,6 +31,10 @@ class Duration:
         return f"{self.amount} {self.unit}"
 
 
+START = Duration(0, "steps")
+"""θ_0."""
+
+
 @dataclass(frozen=True)
 class Found(Generic[W, M]):
     """A ticket: its masks, the weights it starts training from, and those it ends with."""
