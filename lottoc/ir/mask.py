@@ -131,8 +131,8 @@ class KeepGlobalOp(IRDLOperation):
     traits = traits_def(Pure())
     irdl_options = (AttrSizedOperandSegments(as_property=True),)
     assembly_format = (
-        "$kept `of` `(` $scores `:` type($scores) `)` `within` `(` ($within^ `:` type($within))? `)`"
-        " attr-dict `->` type($masks)"
+        "$kept `of` `(` $scores `:` type($scores) `)`"
+        " `within` `(` ($within^ `:` type($within))? `)` attr-dict `->` type($masks)"
     )
 
     def verify_(self) -> None:

@@ -21,9 +21,22 @@ def context() -> Context:
     return result
 
 
+class _TextParser(Parser):
+    """Reads every string literal as text.
+
+    xDSL writes letters beyond ASCII as escaped bytes, and would read those back as bytes.
+    """
+
+    def parse_optional_str_literal(self) -> str | None:
+        text = super().parse_optional_str_literal()
+        if text is None and (raw := self.parse_optional_bytes_literal()) is not None:
+            text = raw.decode()
+        return text
+
+
 def to_text(module: ModuleOp) -> str:
     """The module as text, with a final line break."""
-    return f"{module}\n"
+    return str(module) + "\n"
 
 
 def from_text(text: str, name: str = "<ir>") -> ModuleOp:
@@ -33,9 +46,9 @@ def from_text(text: str, name: str = "<ir>") -> ModuleOp:
     of an operation or type.
     """
     try:
-        module = Parser(context(), text, name).parse_module()
+        module = _TextParser(context(), text, name).parse_module()
         module.verify()
-    except ParseError as error:
+    except (ParseError, UnicodeDecodeError) as error:
         raise RecipeError([Diagnostic("ir-syntax", str(error).strip(), file=name)]) from error
     except VerifyException as error:
         raise RecipeError([Diagnostic("ir-invalid", _first_line(error), file=name)]) from error

@@ -1,4 +1,4 @@
-"""Every pass as text in, text out: `// RUN: pass, pass`, then IR with the CHECK lines it must match."""
+"""Every pass as text in, text out: `// RUN: passes`, then IR with the CHECK lines it must match."""
 
 from __future__ import annotations
 
