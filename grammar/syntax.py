@@ -1,11 +1,13 @@
 """The syntax tree of a recipe: every node keeps the span of the text it came from.
 
-Nodes say what was written, not what it means; names are resolved and types checked in `lottoc.lower`.
+Nodes say what was written, not what it means; names are resolved and types checked in
+`lottoc.lower`.
 Spans take no part in equality, so two trees are equal when their texts mean the same.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
 
@@ -120,6 +122,10 @@ class Unary(Node):
     operand: Value
 
 
+PRECEDENCE = {"|": 1, "^": 2, "&": 3, "+": 4, "-": 4, "*": 5, "/": 5}
+"""How tightly each binary operator binds; equals group from the left. Unary ones bind tighter."""
+
+
 @dataclass(frozen=True)
 class Binary(Node):
     """`a | b`, `linear - "fc3"`, `dense.accuracy - 1%`, `dense.perplexity * 1.5`."""
@@ -213,3 +219,20 @@ class Recipe(Node):
 
     items: tuple[Item, ...]
     comments: tuple[Span, ...] = field(default=(), compare=False, repr=False)
+
+
+def children(node: Node) -> Iterator[Node]:
+    """The nodes directly inside a node, in the order they were written."""
+    for name in node.__dataclass_fields__:
+        value = getattr(node, name)
+        parts = value if isinstance(value, tuple) else (value,)
+        yield from (child for child in parts if isinstance(child, Node))
+
+
+def walk(node: Node) -> Iterator[tuple[Node, int]]:
+    """Every node of a tree with its depth below `node`, parents first; safe at any depth."""
+    pending = [(node, 0)]
+    while pending:
+        current, depth = pending.pop()
+        yield current, depth
+        pending += [(child, depth + 1) for child in reversed(list(children(current)))]

@@ -185,6 +185,22 @@ def did_you_mean(word: str, known: Iterable[str]) -> tuple[str, ...]:
 _STYLES = {"error": "\x1b[1;31m", "warning": "\x1b[1;33m", "note": "\x1b[1;36m"}
 
 
+_LONGEST = 200
+
+
+def _visible(text: str) -> str:
+    """The text with what a terminal would obey, or hide, shown as a replacement character."""
+    return "".join(c if c.isprintable() or c == "\t" else "\N{REPLACEMENT CHARACTER}" for c in text)
+
+
+def _excerpt(text: str, column: int) -> tuple[str, int]:
+    """What to show of a line around a 1-based column, and the column in what is shown."""
+    if len(text) > _LONGEST:
+        start = max(0, column - 1 - _LONGEST // 2)
+        text, column = text[start : start + _LONGEST], column - start
+    return _visible(text), column
+
+
 def render(diagnostic: Diagnostic, *, color: bool = False) -> str:
     """The diagnostic as a person reads it on a terminal, without a final line break."""
 
@@ -206,14 +222,14 @@ def render(diagnostic: Diagnostic, *, color: bool = False) -> str:
     lines.append(" " * width + paint(blue, "--> ") + str(diagnostic.labels[0].span))
     lines.append(gutter)
     order = sorted(range(len(numbers)), key=lambda i: diagnostic.labels[i].span.start)
-    shown: tuple[str, int] | None = None
+    shown: tuple[str, int, str] | None = None
     for index in order:
         span, message = diagnostic.labels[index].span, diagnostic.labels[index].message
         number, column = span.source.position(span.start)
-        text = span.source.line(number)
-        if shown != (span.source.name, number):
+        text, column = _excerpt(span.source.line(number), column)
+        if shown != (span.source.name, number, text):
             lines.append(paint(blue, f"{number:>{width}} | ") + text.expandtabs(4))
-        shown = (span.source.name, number)
+        shown = (span.source.name, number, text)
         before = text[: column - 1].expandtabs(4)
         covered = text[column - 1 : column - 1 + max(1, span.end - span.start)].expandtabs(4)
         mark = ("^" if index == 0 else "-") * max(1, len(covered))
