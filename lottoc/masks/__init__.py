@@ -1,0 +1,1 @@
+"""Masks, their algebra, and the selection of what to keep."""

@@ -1,0 +1,23 @@
+"""Random: a uniform draw for every weight, the baseline every criterion has to beat."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lottoc.masks.mask import stream
+from lottoc.signature import Layer
+
+
+@dataclass(frozen=True)
+class Random:
+    """Keep weights drawn from (`seed`, layer name), whatever their values."""
+
+    seed: int = 0
+
+    def score(self, weight: NDArray[Any], layer: Layer) -> NDArray[Any]:
+        """Uniform scores in [0, 1), float64."""
+        return stream(self.seed, f"random/{layer.name}").random(np.shape(weight))
