@@ -235,8 +235,11 @@ def render(diagnostic: Diagnostic, *, color: bool = False) -> str:
         mark = ("^" if index == 0 else "-") * max(1, len(covered))
         style = tone if index == 0 else blue
         lines.append(f"{gutter} {' ' * len(before)}" + paint(style, f"{mark} {message}".rstrip()))
-    if diagnostic.help:
+    if diagnostic.help or diagnostic.file:
         lines.append(gutter)
+    if diagnostic.file:
+        lines.append(" " * width + paint(blue, " = ") + f"file: {diagnostic.file}")
+    if diagnostic.help:
         lines += [" " * width + paint(blue, " = ") + f"help: {h}" for h in diagnostic.help]
     return "\n".join(lines)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -84,7 +85,9 @@ def entries(reader: Reader, block: syntax.Block) -> dict[str, syntax.Entry]:
                 entry.key_span,
                 help=did_you_mean(entry.key, shape.keys),
             )
-    present = {entry.key for entry in block.entries}
+            for meant in difflib.get_close_matches(entry.key, shape.keys, n=1):
+                result.setdefault(meant, entry)  # go on as if it had been spelt right
+    present = {entry.key for entry in block.entries} | set(result)
     for key in shape.required:
         if key not in present:
             reader.findings.error(

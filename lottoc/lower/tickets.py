@@ -301,18 +301,29 @@ class Tickets:
                 value.span,
                 help=f"if {n} of every {m} should be pruned, write {m - n}:{m}" if n < m else (),
             )
-        for layer in layers:
-            if layer.shape[1] % m:
-                where = [Label(keys["layers"].value.span, f'selects "{layer.name}"')]
-                self.reader.findings.error(
-                    "nm-axis",
-                    f'pattern {n}:{m} does not fit layer "{layer.name}": its input has '
-                    f"{layer.shape[1]} features, not a multiple of {m}",
-                    *(where if "layers" in keys else []),
-                    Label(value.span, "asked for here"),
-                    help=f'leave it dense with  layers = … - "{layer.name}"',
-                )
+        self._check_axis(value, keys, [layer for layer in layers if layer.shape[1] % m])
         return Pattern((n, m))
+
+    def _check_axis(self, value: syntax.Ratio, keys: Keys, misfits: list[Layer]) -> None:
+        if not misfits:
+            return
+        layer, more = misfits[0], len(misfits) - 1
+        shape = f"{layer.shape[1]} → {layer.shape[0]}"
+        labels = [Label(value.span, "asked for here")]
+        selection = "…"
+        if "layers" in keys:
+            span = keys["layers"].value.span
+            selection = span.text
+            others = f" and {more} more like it" if more else ""
+            labels.insert(0, Label(span, f'selects "{layer.name}" ({shape}){others}'))
+        without = " - ".join(f'"{x.name}"' for x in misfits[:3])
+        self.reader.findings.error(
+            "nm-axis",
+            f'pattern {value.kept}:{value.group} does not fit layer "{layer.name}": its input has '
+            f"{layer.shape[1]} features, not a multiple of {value.group}",
+            *labels,
+            help=f"leave it dense with  layers = {selection} - {without}{' - …' * (more > 2)}",
+        )
 
     def _density(
         self, block: syntax.Block, keys: Keys, base: Selection | None, pattern: Pattern | None
@@ -331,7 +342,7 @@ class Tickets:
             return None
         density = self._amount(given[0], keys[given[0]].value) if given else None
         fixed = Fraction(*pattern.n_of_m) if pattern and pattern.n_of_m else None
-        if given and density is None:
+        if (given and density is None) or pattern is None:
             return None
         if fixed is not None:
             if density is not None and density != fixed:
