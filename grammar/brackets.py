@@ -32,7 +32,7 @@ def stray_closer(stop: Stop) -> Diagnostic | None:
         return None
     if stop.found.text == "}" and stop.opener.text == "{":
         return None
-    help = "remove it, or close the block above only once"
+    help = "remove it: every block is closed already"
     if stop.found.text != "}":
         help = "remove it, or open the bracket before it"
     return explain(
@@ -51,4 +51,5 @@ def _unclosed(stop: Stop, code: str, what: str, at: Word) -> Diagnostic:
         f"{what} is never closed",
         Label(at.span, f"expected `{_closer(stop)}` {where}"),
         Label(stop.opener.span, "opened here"),
+        help=f"write `{_closer(stop)}` where it ends",
     )

@@ -155,7 +155,10 @@ class _Builder(Transformer_NonRecursive[Token, Any]):
         """The two whole numbers of a range or ratio."""
         if len(token) > MAX_DIGITS:
             self._findings.error(
-                "bad-number", f"number of more than {MAX_DIGITS} digits", self._at(token)
+                "bad-number",
+                f"number of more than {MAX_DIGITS} digits",
+                self._at(token),
+                help="write fewer digits",
             )
             return 0, 0
         first, second = token.split(separator)

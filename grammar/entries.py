@@ -15,8 +15,17 @@ _UNITS = ("steps", "epochs")
 _OTHER_UNITS = {"iterations": "steps", "iters": "steps", "batches": "steps", "updates": "steps"}
 _PLAIN_VALUES = VALUE_STARTS - {"LPAR", "SIGN", "LSQB"}
 
-LOGIC = ("and", "or", "not")
-LOGIC_HELP = "masks and layers combine with  &  |  ~ ; each condition has a `require` of its own"
+_LOGIC = ("and", "or", "not")
+
+
+def logic_word(stop: Stop) -> Diagnostic | None:
+    """`and`, `or` or `not` for an operator."""
+    for word in (stop.last(2), stop.last(), stop.found):
+        if word.type == "NAME" and word.text in _LOGIC:
+            message = f"`{word.text}` is not an operator"
+            help = "join masks or layers with  &  |  ~ ; give each condition its own `require`"
+            return explain("unknown-operator", message, word.span, help=help)
+    return None
 
 
 def missing_equals(stop: Stop) -> Diagnostic | None:
@@ -34,9 +43,8 @@ def missing_equals(stop: Stop) -> Diagnostic | None:
 def _how_to_set(stop: Stop, key: Word, in_call: bool) -> str:
     found = stop.found
     if not stop.openers:
-        return f"write  {stop.last(2).text} {key.text} = value"
-    if key.text in LOGIC or found.text in LOGIC:
-        return LOGIC_HELP
+        value = found.text if found.type in _PLAIN_VALUES else "value"
+        return f"write  {stop.last(2).text} {key.text} = {value}"
     if found.type == "LBRACE" or stop.upcoming(found.span.end) == "{":
         function = found.text if found.type == "NAME" else "name"
         return f"blocks do not nest: write  {key.text} = {function}(key = value)"
@@ -108,8 +116,6 @@ def juxtaposed(stop: Stop) -> Diagnostic | None:
     if stop.found.type == "STRING" and in_block and stop.upcoming(stop.found.span.end) == "=":
         key = stop.found.text.strip('"')
         help = f"keys are written without quotes:  {key} = value"
-    elif stop.opener.text in ("(", "["):
-        help = f"separate with commas, or close the bracket opened by `{stop.opener.text}`"
     elif in_block and "OPERATOR" in stop.expected:
         help = "put an operator such as | or - between the two values"
     else:

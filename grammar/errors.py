@@ -13,6 +13,7 @@ from lottoc.grammar.brackets import stray_closer, unclosed
 from lottoc.grammar.entries import (
     foreign_head,
     juxtaposed,
+    logic_word,
     missing_equals,
     separator,
     unknown_unit,
@@ -51,11 +52,14 @@ def _missing_value(stop: Stop) -> Diagnostic | None:
 def _no_value(stop: Stop, back: int) -> Diagnostic:
     sign = stop.last(back)
     message = f"nothing stands to the right of `{sign.text}`"
+    help = f"write a value after `{sign.text}`, or remove it"
     if sign.type == "_EQUALS":
-        message = f"`{stop.last(back + 1).text}` has no value"
+        key = stop.last(back + 1).text
+        message, help = f"`{key}` has no value", f"write  {key} = value, or remove `{key}`"
     if sign.type == "REQUIRE":
-        message = "`require` has no condition"
-    return explain("missing-value", message, Label(sign.span, "expected a value after this"))
+        message, help = "`require` has no condition", "write  require a.accuracy >= 90%"
+    place = Label(sign.span, "expected a value after this")
+    return explain("missing-value", message, place, help=help)
 
 
 Rule = Callable[[Stop], Diagnostic | None]
@@ -63,6 +67,7 @@ Rule = Callable[[Stop], Diagnostic | None]
 _RULES: tuple[Rule, ...] = (
     unreadable,
     doubled_sign,
+    logic_word,
     _missing_value,
     unclosed,
     stray_closer,

@@ -5,9 +5,8 @@ from __future__ import annotations
 import re
 
 from lottoc.diagnostics import Diagnostic, did_you_mean
-from lottoc.grammar.entries import LOGIC, LOGIC_HELP
 from lottoc.grammar.scan import BLOCK_KINDS, STATEMENTS
-from lottoc.grammar.stop import Stop, Word, explain
+from lottoc.grammar.stop import ITEMS_HELP, Stop, Word, explain
 from lottoc.grammar.words import COMPARISONS
 
 _KINDS = BLOCK_KINDS + STATEMENTS
@@ -61,14 +60,12 @@ def _shape(stop: Stop, kind: Word) -> str:
 
 def _unknown_head(stop: Stop, kind: Word, expected: str) -> Diagnostic:
     """An item that begins with a word no item begins with, most likely misspelt."""
-    help: tuple[str, ...] = did_you_mean(kind.text, _KINDS)
-    if kind.text in LOGIC:
-        help = (LOGIC_HELP,)
-    elif not help[0].startswith("did"):
-        help = (f"an item begins with one of: {', '.join(_KINDS)}",)
-    return explain(
-        "unexpected-token", f"{expected}, found {stop.found_text}", stop.found.span, help=help
-    )
+    nearest = did_you_mean(kind.text, _KINDS)
+    if nearest[0].startswith("did"):
+        message = f"nothing begins with `{kind.text}`"
+        return explain("unknown-item", message, kind.span, help=nearest)
+    message = f"{expected}, found {stop.found_text}"
+    return explain("unexpected-token", message, stop.found.span, help=ITEMS_HELP)
 
 
 def missing_path(stop: Stop) -> Diagnostic | None:
@@ -105,7 +102,7 @@ def condition(stop: Stop) -> Diagnostic | None:
         return None
     if stop.expected >= COMPARISONS and stop.found.type == "_EQUALS":
         message = "`=` does not compare"
-        return explain("unexpected-token", message, stop.found.span, help="write  ==")
+        return explain("unexpected-token", message, stop.found.span, help="write  ==  to compare")
     if stop.found.type in COMPARISONS and any(w.type in COMPARISONS for w in stop.words):
         message = f"a second comparison, `{stop.found.text}`, in one `require`"
         help = "give each comparison a `require` of its own"

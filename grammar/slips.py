@@ -72,7 +72,12 @@ def unreadable(stop: Stop) -> Diagnostic | None:
     if character == ":" and "_EQUALS" in stop.expected:
         key = stop.last().text
         message = f"expected `=` after `{key}`, found `:`"
-        return explain("missing-equals", message, stop.found.span, help=f"write  {key} = value")
+        return explain(
+            "missing-equals",
+            message,
+            stop.found.span,
+            help=f"write  {key} = {stop.word_after(stop.found)}",
+        )
     if character == ":" and stop.last().type == "NUMBER":
         return _bad_character(stop, help="write a pattern without spaces: 2:4")
     return _bad_character(stop)
@@ -129,13 +134,13 @@ def _bad_character(stop: Stop, at: int | None = None, help: str = "") -> Diagnos
     start = stop.found.span.start if at is None else at
     character = stop.source.text[start]
     span = Span(stop.source, start, start + 1)
-    help = help or _USE_INSTEAD.get(character, "")
+    help = help or _USE_INSTEAD.get(character, "put other signs in quotes, or remove this one")
     if character.isprintable() and character != "\ufffd":
         shown = f"`{character}`"
         if character.isalpha():
             help = "names are made of the letters a-z, digits and _; put other letters in quotes"
     else:
         shown = f"U+{ord(character):04X}"
-        help = help or "a recipe is plain UTF-8 text; is this the right file?"
+        help = _USE_INSTEAD.get(character, "a recipe is plain UTF-8 text; is this the right file?")
     message = f"unexpected character {shown}"
     return explain("unexpected-character", message, span, help=help or ())

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from lottoc.diagnostics import Diagnostic, Label, Source, Span
-from lottoc.grammar.words import wanted
+from lottoc.grammar.scan import BLOCK_KINDS, STATEMENTS
+from lottoc.grammar.words import COMPARISONS, ITEM_STARTS, VALUE_STARTS, wanted
 
 CHARACTER = "CHARACTER"
 """The type of a word that begins with a character no terminal begins with."""
@@ -77,6 +78,13 @@ class Stop:
         match = re.compile(r"\S").search(self.source.text, offset)
         return match[0] if match else ""
 
+    def word_after(self, word: Word) -> str:
+        """The plain word or string that follows, for an example in a help line."""
+        match = re.compile(r'\s*("[^"\n]{0,30}"|[\w.%]{1,30})').match(
+            self.source.text, word.span.end
+        )
+        return match[1] if match else "value"
+
     def begins_line(self, word: Word) -> bool:
         """Whether only spaces stand before a word in its line."""
         line, column = self.source.position(word.span.start)
@@ -98,13 +106,28 @@ def explain(
     return Diagnostic(code, message, (first, *more), (help,) if isinstance(help, str) else help)
 
 
+ITEMS_HELP = f"an item begins with one of: {', '.join(BLOCK_KINDS + STATEMENTS)}"
+
+_HELP_BY_EXPECTED = (
+    (VALUE_STARTS, 'values look like  linear, "fc3", 95%, 2:4, 100 steps, imp(rounds = 3)'),
+    (COMPARISONS, "write  require a.accuracy >= 90%"),
+    (ITEM_STARTS, ITEMS_HELP),
+    ({"RBRACE", "NAME"}, "the entries of a block are  key = value"),
+    ({"NAME"}, "after a point stands a name, as in  winning.mask"),
+    ({"RPAR"}, "separate with commas, or close the bracket opened by `(`"),
+    ({"RSQB"}, "separate with commas, or close the bracket opened by `[`"),
+    ({"$END"}, 'write one value; a text with other signs needs quotes: "a b"'),
+)
+
+
 def unexpected(stop: Stop) -> Diagnostic:
     """What was expected and what was found, when nothing better can be said."""
-    in_block = stop.opener.type == "LBRACE" and "_EQUALS" not in stop.expected
-    phrase = wanted(stop.expected, in_block=in_block and stop.last().type != "DOT")
+    after_value = stop.opener.type == "LBRACE" and stop.last().type != "DOT"
+    phrase = wanted(stop.expected, in_block=after_value and "_EQUALS" not in stop.expected)
     if stop.lone_value:
         phrase = phrase.replace("the end", "the end of the value")
     message = f"expected {phrase}, found {stop.found_text}"
     opened = stop.opener if stop.opener.type in ("LPAR", "LSQB") else None
     more = (Label(opened.span, "opened here"),) if opened else ()
-    return explain("unexpected-token", message, stop.found.span, *more)
+    help = next((text for needs, text in _HELP_BY_EXPECTED if stop.expected >= needs), "")
+    return explain("unexpected-token", message, stop.found.span, *more, help=help or ())
