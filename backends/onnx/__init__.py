@@ -1,0 +1,45 @@
+"""Writes pruned models as ONNX files that any runtime reads, and proves that they are right.
+
+A way to store weights is one module and one line in `FORMATS`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import import_module
+from typing import TYPE_CHECKING, cast
+
+from lottoc.backends.onnx.artefact import emit_onnx
+from lottoc.backends.onnx.contents import InspectedLayer, inspect
+from lottoc.backends.onnx.emit import LayerReport, emit
+from lottoc.backends.onnx.verify import VerifyReport, verify
+
+if TYPE_CHECKING:
+    from lottoc.backends.onnx.representation import Representation
+
+
+def _module(name: str) -> Callable[[], Representation]:
+    return lambda: cast("Representation", import_module(f"lottoc.backends.onnx.{name}"))
+
+
+FORMATS: dict[str, Callable[[], Representation]] = {
+    "dense": _module("dense"),
+    "sparse": _module("sparse"),
+    "packed": _module("packed"),
+}
+"""Ways to store a masked weight, by the name a recipe gives them."""
+
+AUTO = ("dense", "packed")
+"""The formats `auto` chooses from: `sparse` is never the smallest that loads everywhere."""
+
+__all__ = [
+    "AUTO",
+    "FORMATS",
+    "InspectedLayer",
+    "LayerReport",
+    "VerifyReport",
+    "emit",
+    "emit_onnx",
+    "inspect",
+    "verify",
+]

@@ -1,0 +1,87 @@
+"""What every way of storing a masked weight has in common.
+
+A representation is one file: it turns a `MaskedWeight` into `Parts` of a graph that give the same
+value under the same name, and finds weights that are stored its way in an existing file.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lottoc.backends.onnx.parts import NewNode, NewSparse, NewTensor
+from lottoc.frontends.onnx_file import OnnxFile
+from lottoc.frontends.onnx_layers import Stored
+
+Flat = NDArray[np.generic]
+
+
+class Unsuitable(Exception):
+    """A representation cannot hold this weight in this model; the text says why."""
+
+
+@dataclass(frozen=True)
+class MaskedWeight:
+    """A weight to be stored, in storage order.
+
+    `kept` is the number of weights the mask keeps. `mask()` and `values()` give flat arrays of
+    `size` elements, bool and the weight's own type; they are computed at each call. The numbers are
+    stored as `value_type`, which is the weight's own type or a narrower one.
+    """
+
+    stored: Stored
+    kept: int
+    opset: int
+    value_type: int
+    mask: Callable[[], NDArray[np.bool_]]
+    values: Callable[[], Flat]
+
+    @property
+    def size(self) -> int:
+        """Number of weights."""
+        return math.prod(self.stored.dims)
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What replaces an initializer. `shared` parts are written once for all layers."""
+
+    tensors: tuple[NewTensor, ...] = ()
+    sparse: tuple[NewSparse, ...] = ()
+    nodes: tuple[NewNode, ...] = ()
+    shared: tuple[NewTensor, ...] = ()
+    payload: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        sparse = [t for s in self.sparse for t in (s.values, s.indices)]
+        total = sum(t.nbytes + len(t.name) + 16 for t in (*self.tensors, *sparse))
+        object.__setattr__(self, "payload", total + sum(len(n.encode()) for n in self.nodes))
+
+
+@dataclass(frozen=True)
+class Found:
+    """A weight as a file stores it: `value` decodes it, of shape `stored.dims`.
+
+    `value_type` is the element type its kept numbers are stored in; `nbytes` is without decoders.
+    """
+
+    stored: Stored
+    representation: str
+    value_type: int
+    nbytes: int
+    value: Callable[[], Flat]
+
+
+class Representation(Protocol):
+    """One way to store masked weights."""
+
+    def encode(self, weight: MaskedWeight) -> Parts:
+        """The parts that hold the weight; raises `Unsuitable`."""
+
+    def find(self, file: OnnxFile) -> Iterator[Found]:
+        """The weights of a file that are stored this way."""

@@ -1,0 +1,178 @@
+"""Runs a model in onnxruntime, in a process of its own: `python -m lottoc.backends.onnx.run JOB`.
+
+A crash of the runtime ends this process only, and its memory is given back before the next step.
+JOB is a JSON file, see `Job`; the answer is one line of JSON, see `Answer`.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lottoc.backends.onnx.trial import SETTINGS, CannotMakeUp, Setting, make_inputs
+
+TRIALS = 2
+DATA_FOLDER = "session.model_external_initializers_file_folder_path"
+
+
+@dataclass(frozen=True)
+class Job:
+    """What to do with the model at `model`.
+
+    `check`: pass it to `onnx.checker` first. `make_up`: make up inputs and store them in `folder`
+    as inputs-N.npz; otherwise read them there. Outputs go to `outputs`-N.npz. `data` is the folder
+    that the model's external data is relative to, if it is not the model's own.
+    """
+
+    model: str
+    folder: str
+    outputs: str
+    check: bool = False
+    make_up: bool = False
+    data: str = ""
+
+
+@dataclass
+class Answer:
+    """How it went: the step that failed, if one did, and the number of trials that ran."""
+
+    failed: str = ""
+    reason: str = ""
+    trials: int = 0
+
+
+def run_apart(job: Job) -> Answer:
+    """Run a job in a child process; a crash is an answer like any other."""
+    path = Path(job.folder) / f"{job.outputs}.json"
+    path.write_text(json.dumps(asdict(job)), encoding="utf-8")
+    command = [sys.executable, "-m", "lottoc.backends.onnx.run", str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    lines = done.stdout.strip().splitlines()
+    if done.returncode == 0 and lines:
+        return Answer(**json.loads(lines[-1]))
+    last = (done.stderr.strip().splitlines() or ["no message"])[-1]
+    return Answer("process", f"onnxruntime ended with status {done.returncode}: {last}")
+
+
+def main(path: str) -> None:
+    """Do the job described in a file and print the answer."""
+    job = Job(**json.loads(Path(path).read_text(encoding="utf-8")))
+    print(json.dumps(asdict(do(job))))
+
+
+def do(job: Job) -> Answer:
+    """Check, load and run a model."""
+    answer = Answer()
+    try:
+        if job.check:
+            answer.failed = "check"
+            _check(job.model)
+        answer.failed = "load"
+        session = _session(job)
+        answer.failed = "run"
+        _run(session, job, answer)
+        answer.failed = ""
+    except Exception as error:
+        answer.reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return answer
+
+
+def _check(path: str) -> None:
+    import onnx.checker
+
+    onnx.checker.check_model(path)
+
+
+def _session(job: Job) -> Any:
+    import onnxruntime
+
+    onnxruntime.set_default_logger_severity(4)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.enable_cpu_mem_arena = options.enable_mem_pattern = False
+    options.log_severity_level = 4
+    options.add_session_config_entry("session.disable_prepacking", "1")
+    model: str | bytes = job.model
+    if job.data:
+        options.add_session_config_entry(DATA_FOLDER, job.data)
+        model = Path(job.model).read_bytes()
+    # Folding keeps every intermediate of every decoder until the end of loading, six times the
+    # weights. Without it a layer is decoded when it is needed, by the same operators.
+    return onnxruntime.InferenceSession(
+        model,
+        options,
+        providers=["CPUExecutionProvider"],
+        disabled_optimizers=["ConstantFolding"],
+    )
+
+
+def _run(session: Any, job: Job, answer: Answer) -> None:
+    folder = Path(job.folder)
+    if job.make_up:
+        _make_up(session, job, answer)
+        return
+    for path in sorted(folder.glob("inputs-*.npz")):
+        with np.load(path) as inputs:
+            _store(folder, job.outputs, answer.trials, _outputs(session, dict(inputs)))
+        answer.trials += 1
+
+
+def _make_up(session: Any, job: Job, answer: Answer) -> None:
+    """Try settings until enough of them run; one whose outputs hold NaN is the last resort."""
+    problem: Exception | None = None
+    doubtful: list[Setting] = []
+    for setting in SETTINGS:
+        if answer.trials == TRIALS:
+            return
+        try:
+            if not _try(session, job, answer, setting, accept_nan=False):
+                doubtful.append(setting)
+        except CannotMakeUp:
+            raise
+        except Exception as error:
+            problem = error
+    if not answer.trials and doubtful:
+        _try(session, job, answer, doubtful[0], accept_nan=True)
+    elif not answer.trials and problem:
+        raise problem
+
+
+def _try(session: Any, job: Job, answer: Answer, setting: Setting, *, accept_nan: bool) -> bool:
+    folder = Path(job.folder)
+    inputs = make_inputs(session.get_inputs(), setting)
+    outputs = _outputs(session, inputs)
+    if not accept_nan and any(has_nan(value) for value in outputs.values()):
+        return False
+    _store(folder, "inputs", answer.trials, inputs)
+    _store(folder, job.outputs, answer.trials, outputs)
+    answer.trials += 1
+    return True
+
+
+def has_nan(value: NDArray[np.generic]) -> bool:
+    """Whether a number of an array of any type is NaN."""
+    return bool(value.dtype.kind in "fc" and np.isnan(value).any())
+
+
+def _outputs(session: Any, inputs: dict[str, NDArray[np.generic]]) -> dict[str, Any]:
+    names = [output.name for output in session.get_outputs()]
+    values = [np.asarray(value) for value in session.run(names, inputs)]
+    return {
+        name: value.astype(str) if value.dtype.kind == "O" else value
+        for name, value in zip(names, values, strict=True)
+    }
+
+
+def _store(folder: Path, kind: str, number: int, arrays: dict[str, Any]) -> None:
+    np.savez(folder / f"{kind}-{number}.npz", **arrays)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

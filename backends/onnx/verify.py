@@ -1,0 +1,198 @@
+"""Proves that a written ONNX file holds what it should, by reading it back and running it.
+
+Nothing the writer had in memory is used: the file is opened anew, each pruned weight is decoded
+and compared bit by bit with mask times weight, all else is compared with the source model, the
+checker of the ONNX project reads the file, and onnxruntime runs it beside the masked dense model.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lottoc.backends.onnx.compare import check_same_rest
+from lottoc.backends.onnx.emit import Content, Masks, Weights
+from lottoc.backends.onnx.failure import failure
+from lottoc.backends.onnx.reference import write_reference
+from lottoc.backends.onnx.representation import Found
+from lottoc.backends.onnx.run import Answer, Job, has_nan, run_apart
+from lottoc.diagnostics import InputError
+from lottoc.frontends import onnx_schema as schema
+from lottoc.frontends.onnx_file import OnnxFile
+from lottoc.frontends.onnx_layers import Weight
+from lottoc.frontends.onnx_model import OnnxModel
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One run beside the masked dense model; `relative` is the error over the largest output."""
+
+    shapes: dict[str, tuple[int, ...]]
+    error: float
+    relative: float
+
+
+@dataclass
+class VerifyReport:
+    """What was proved. Without trials, `not_run` says why the model was not run."""
+
+    layers: int = 0
+    zeros: int = 0
+    trials: list[Trial] = field(default_factory=list)
+    not_run: str = ""
+
+    @property
+    def max_error(self) -> float:
+        """Largest absolute difference of an output."""
+        return max((trial.error for trial in self.trials), default=0.0)
+
+
+def verify(
+    path: Path,
+    model: OnnxModel,
+    masks: Masks,
+    weights: Weights | None = None,
+    *,
+    tolerance: float = 1e-5,
+) -> VerifyReport:
+    """Check the file that `emit` wrote to `path`.
+
+    Raises `LottoError` (`verify-failed`) that names the layer or output, with the numbers.
+    """
+    content = Content(model, masks, weights)
+    report = VerifyReport()
+    try:
+        file = OnnxFile(path)
+        with file.damage_is_an_error():
+            for weight, found in _pruned(file, content):
+                _check_layer(weight, found, content)
+                report.layers += 1
+                report.zeros += weight.layer.size - int(np.count_nonzero(found.value()))
+            check_same_rest(file, content)
+    except InputError as error:
+        raise failure(path, error.diagnostics[0].message) from error
+    _run_both(path, content, report, tolerance)
+    return report
+
+
+def found_weights(file: OnnxFile) -> dict[str, Found]:
+    """Every weight of a file that some representation can decode, by the name of its value."""
+    from lottoc.backends.onnx import FORMATS
+
+    return {w.stored.name: w for load in FORMATS.values() for w in load().find(file)}
+
+
+def _pruned(file: OnnxFile, content: Content) -> Iterator[tuple[Weight, Found]]:
+    stored = found_weights(file)
+    for name, weight in content.model.weights.items():
+        if content.mask(name) is None and not content.has_new(name):
+            continue
+        found = stored.get(weight.stored.name)
+        if found is None:
+            raise failure(file.path, f'the weight of layer "{name}" is missing')
+        yield weight, found
+
+
+def _check_layer(weight: Weight, found: Found, content: Content) -> None:
+    name = weight.layer.name
+    if found.stored != weight.stored:
+        raise failure(
+            content.model.path, f'layer "{name}" is {found.stored}, expected {weight.stored}'
+        )
+    mask = content.mask(name)
+    values = content.weight(name)
+    kept = np.ones(values.shape, np.bool_) if mask is None else mask
+    narrow = values.astype(schema.numpy_type(found.value_type)).astype(values.dtype)
+    expected = np.where(kept, narrow, np.zeros((), values.dtype))
+    actual = found.value().T if weight.transposed else found.value()
+    wrong = _bits(actual) != _bits(expected)
+    if wrong.any():
+        at = tuple(int(i) for i in np.unravel_index(int(np.argmax(wrong)), wrong.shape))
+        raise failure(
+            content.model.path,
+            f'layer "{name}": {int(wrong.sum())} of {wrong.size} weights differ from '
+            f"mask times weight; at {list(at)} it has {actual[at]}, expected {expected[at]}",
+        )
+
+
+def _bits(array: NDArray[np.generic]) -> NDArray[np.generic]:
+    """The numbers as bit patterns: -0.0 differs from 0.0, and NaN equals itself."""
+    return np.ascontiguousarray(array).view(f"u{array.dtype.itemsize}")
+
+
+def _run_both(path: Path, content: Content, report: VerifyReport, tolerance: float) -> None:
+    with tempfile.TemporaryDirectory(prefix="lottoc-verify-") as name:
+        folder = Path(name)
+        expected = run_apart(write_reference(content, folder))
+        job = Job(str(path.resolve()), name, "actual", check=True)
+        actual = run_apart(job)
+        if expected.failed and actual.failed != "check":
+            report.not_run = f"the masked dense model does not run either: {expected.reason}"
+            return
+        if actual.failed:
+            raise failure(path, f"{_STEPS[actual.failed]}: {actual.reason}")
+        _compare_trials(path, folder, expected, report, tolerance)
+
+
+_STEPS = {
+    "check": "onnx.checker rejects the file",
+    "load": "onnxruntime cannot load the file",
+    "run": "onnxruntime cannot run the file",
+    "process": "the runtime crashed",
+}
+
+
+def _compare_trials(
+    path: Path, folder: Path, expected: Answer, report: VerifyReport, tolerance: float
+) -> None:
+    for number in range(expected.trials):
+        with (
+            np.load(folder / f"inputs-{number}.npz") as inputs,
+            np.load(folder / f"expected-{number}.npz") as wanted,
+            np.load(folder / f"actual-{number}.npz") as given,
+        ):
+            shapes = {name: inputs[name].shape for name in inputs.files}
+            errors = [
+                _compare(path, name, given[name], wanted[name], tolerance) for name in wanted.files
+            ]
+        worst = max(errors, default=(0.0, 0.0))
+        report.trials.append(Trial(shapes, worst[0], max((e[1] for e in errors), default=0.0)))
+
+
+def _compare(
+    path: Path,
+    name: str,
+    actual: NDArray[np.generic],
+    expected: NDArray[np.generic],
+    tolerance: float,
+) -> tuple[float, float]:
+    """(absolute, relative) error of an output; raises if it is beyond the tolerance."""
+    if actual.shape != expected.shape or actual.dtype != expected.dtype:
+        raise failure(
+            path,
+            f'output "{name}" is {actual.dtype}{list(actual.shape)}, '
+            f"expected {expected.dtype}{list(expected.shape)}",
+        )
+    if has_nan(actual) or has_nan(expected):
+        raise failure(path, f'output "{name}" holds NaN')
+    differs = actual != expected
+    if not differs.any():
+        return 0.0, 0.0
+    if actual.dtype.kind not in "fc":
+        raise failure(path, f'output "{name}" differs in {int(differs.sum())} places')
+    error = float(np.max(np.abs(actual[differs].astype(float) - expected[differs].astype(float))))
+    finite = np.abs(expected[np.isfinite(expected)].astype(float))
+    scale = float(finite.max(initial=0.0))
+    relative = error / scale if scale else float("inf")
+    if not relative <= max(tolerance, 2 * float(np.finfo(str(actual.dtype)).eps)):
+        raise failure(
+            path,
+            f'output "{name}" is off by {error:.3g} where the largest number is {scale:.3g}, '
+            f"relative {relative:.3g}, allowed {tolerance:g}",
+        )
+    return error, relative
