@@ -6,16 +6,20 @@ import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
 
 from lottoc.diagnostics import Diagnostic, InputError
 from lottoc.engine.evaluate import Engine
 from lottoc.ir import lotto
 from lottoc.ir.plain import from_dictionary
+from lottoc.masks.mask import Mask
 from lottoc.progress import Progress
 
 _STAGING = ".lottoc-"
@@ -108,18 +112,23 @@ def _sync(path: Path) -> None:
 
 def emit(op: lotto.EmitOp, engine: Engine, folder: Path, progress: Progress) -> Artefact:
     """Write one artefact into the staging folder, read it back and verify it."""
-    from lottoc.backends.onnx import emit_onnx
+    from lottoc.backends import onnx
 
     path = folder / op.path.data
     path.parent.mkdir(parents=True, exist_ok=True)
     options = from_dictionary(op.options)
-    masks = engine.value(op.masks) if op.masks is not None else {}
-    with progress.task(f"writing {op.path.data}", 2) as advance:
+    masks: Mapping[str, Mask] = engine.value(op.masks) if op.masks is not None else {}
+
+    def mask(name: str) -> NDArray[np.bool_] | None:
+        return masks[name].to_bool() if name in masks else None
+
+    with progress.task(f"writing and verifying {op.path.data}", 2) as advance:
         model = _dense_model(op, engine, folder)
-        weights = engine.value(op.weights)
-        layers, verified = emit_onnx(
-            model, path, masks, weights, str(options["format"]), str(options["values"]), advance
-        )
+        format, values = str(options["format"]), str(options["values"])
+        layers = onnx.emit(model, path, mask, format=format, values=values)
+        advance(1)
+        verified = onnx.verify(path, model, mask, tolerance=TOLERANCE[values])
+        advance(1)
     return Artefact(
         op.path.data,
         op.ticket.data,
@@ -127,9 +136,13 @@ def emit(op: lotto.EmitOp, engine: Engine, folder: Path, progress: Progress) -> 
         _sha256(path),
         sum(p.stat().st_size for p in (path, *_companions(path))),
         model.file_bytes,
-        layers,
-        verified,
+        [{**asdict(layer), "sparsity": layer.sparsity} for layer in layers],
+        asdict(verified),
     )
+
+
+TOLERANCE = {"same": 1e-5, "float32": 1e-5, "float16": 1e-2}
+"""Largest difference of outputs, relative to the largest output, by the type of stored values."""
 
 
 def _dense_model(op: lotto.EmitOp, engine: Engine, folder: Path) -> Any:
