@@ -17,7 +17,8 @@ from lottoc import __version__
 from lottoc.diagnostics import Diagnostic, Findings, LottoError, render, to_json
 
 if TYPE_CHECKING:
-    from lottoc.driver import Outcome, Request
+    from lottoc.driver import Outcome
+    from lottoc.front import Request
 
 app = typer.Typer(
     name="lottoc",
@@ -114,7 +115,7 @@ def compile(
             print(_summary(outcome))
         return {"report": str(outcome.report), "computed": outcome.computed}
 
-    _run(work, format, werror)
+    _run(work, format, quiet=quiet, werror=werror)
 
 
 def _summary(outcome: Outcome) -> str:
@@ -137,7 +138,7 @@ def check(
     """Check types and shapes; no data is opened and nothing is trained."""
 
     def work(findings: Findings) -> dict[str, Any]:
-        from lottoc.driver import front
+        from lottoc.front import front
 
         request = _request(recipe, define, store, quiet=True)
         _, program = front(request, findings, deep=load_models)
@@ -153,7 +154,7 @@ def check(
             print(f"{recipe}: {tickets} tickets, {len(program.emits)} artefacts: no errors")
         return {"tickets": list(program.tickets)}
 
-    _run(work, format, werror)
+    _run(work, format, quiet=quiet, werror=werror)
 
 
 @app.command(epilog="Example: lottoc ir --stage masks lenet.lotto")
@@ -166,7 +167,8 @@ def ir(
     """Print a recipe's intermediate representation."""
 
     def work(findings: Findings) -> dict[str, Any]:
-        from lottoc.driver import front, mask_ir, recipe_ir
+        from lottoc.driver import mask_ir, recipe_ir
+        from lottoc.front import front
         from lottoc.ir.text import to_text
 
         request = _request(recipe, define, store, quiet=True)
@@ -175,14 +177,14 @@ def ir(
         print(to_text(mask_ir(module) if stage is Stage.masks else module), end="")
         return {}
 
-    _run(work, Format.text, werror=False)
+    _run(work, Format.text)
 
 
 def _request(
     recipe: Path, define: Sequence[str] | None, store: Path | None, *, quiet: bool
 ) -> Request:
-    from lottoc.driver import Request
     from lottoc.engine.store import Store, default_root
+    from lottoc.front import Request
     from lottoc.progress import for_stream
 
     defines = {}
@@ -195,7 +197,13 @@ def _request(
     return Request(recipe, opened, defines, for_stream(sys.stderr, quiet=quiet))
 
 
-def _run(work: Callable[[Findings], dict[str, Any]], format: Format, werror: bool) -> None:
+def _run(
+    work: Callable[[Findings], dict[str, Any]],
+    format: Format,
+    *,
+    quiet: bool = False,
+    werror: bool = False,
+) -> None:
     """Run a command's work, print what was found, and exit with the right code."""
     findings = Findings()
     result: dict[str, Any] = {}
@@ -213,7 +221,7 @@ def _run(work: Callable[[Findings], dict[str, Any]], format: Format, werror: boo
     softer = [d for d in findings.diagnostics if d.severity != "error"]
     if werror and code == 0 and any(d.severity == "warning" for d in softer):
         code = 2
-    everything = [*softer, *errors]
+    everything = [*(() if quiet else softer), *errors]
     if format is Format.json:
         listed = [to_json(d) for d in everything]
         print(json.dumps({"exit_code": code, "diagnostics": listed, **result}, indent=2))

@@ -2,32 +2,20 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from xdsl.dialects.builtin import ModuleOp
 
 from lottoc.artefacts import Artefact, emit, put_in_place, staging
 from lottoc.catalog import Catalog
-from lottoc.diagnostics import (
-    Diagnostic,
-    Findings,
-    InputError,
-    Label,
-    RequirementError,
-    Source,
-    Span,
-)
+from lottoc.diagnostics import Diagnostic, Findings, Label, RequirementError, Source, Span
 from lottoc.engine.evaluate import Engine
-from lottoc.engine.store import Store
-from lottoc.grammar import syntax
+from lottoc.front import Request, front
 from lottoc.ir import lotto
 from lottoc.ir.text import context
 from lottoc.lower.program import Program
 from lottoc.passes import pipeline
-from lottoc.progress import Progress, Silent
 from lottoc.report.report import TicketRow, build_report, ticket_rows, to_bytes
 
 _COMPARE = {
@@ -41,16 +29,6 @@ _COMPARE = {
 
 
 @dataclass(frozen=True)
-class Request:
-    """What to compile, and with what."""
-
-    recipe: Path
-    store: Store
-    defines: Mapping[str, str] = field(default_factory=dict)
-    progress: Progress = field(default_factory=Silent)
-
-
-@dataclass(frozen=True)
 class Outcome:
     """What a compile made."""
 
@@ -59,41 +37,6 @@ class Outcome:
     report: Path
     computed: int
     trained: int
-
-
-def read(path: Path) -> Source:
-    """The text of a recipe; raises `InputError` if it cannot be read."""
-    try:
-        return Source(str(path), path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        message, help = f"there is no recipe {path}", "check the path"
-    except IsADirectoryError:
-        message, help = f"{path} is a folder", "name a .lotto file in it"
-    except UnicodeDecodeError as error:
-        message, help = f"{path} is not UTF-8 text (byte {error.start})", "save it as UTF-8"
-    except OSError as error:
-        message, help = f"cannot read {path}: {error.strerror}", "check its permissions"
-    raise InputError([Diagnostic("recipe-not-readable", message, help=(help,))])
-
-
-def front(request: Request, findings: Findings, *, deep: bool) -> tuple[Source, Program]:
-    """Parse and check a recipe; without `deep` no model code runs and no data is opened.
-
-    Raises `RecipeError` or `InputError` with everything that is wrong.
-    """
-    from lottoc.grammar.parser import parse, parse_value
-    from lottoc.lower.check import check
-
-    source = read(request.recipe)
-    tree = parse(source)
-    defines: dict[str, syntax.Value] = {
-        name: parse_value(Source(f"-D {name}", text)) for name, text in request.defines.items()
-    }
-    folder = Path(os.path.relpath(request.recipe.parent))
-    program = check(tree, folder, Catalog(request.store, deep), defines, findings)
-    findings.raise_errors()
-    assert program is not None
-    return source, program
 
 
 def recipe_ir(request: Request, program: Program) -> ModuleOp:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from importlib import import_module
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from numpy.typing import NDArray
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
-from lottoc.signature import Layer
+    from lottoc.signature import Layer
 
 CRITERIA = {
     "magnitude": "lottoc.criteria.magnitude:Magnitude",

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
-from lottoc.signature import Layer
+    from lottoc.signature import Layer
 
 
 @dataclass(frozen=True)
@@ -17,5 +17,5 @@ class Magnitude:
 
     def score(self, weight: NDArray[Any], layer: Layer) -> NDArray[Any]:
         """|w| in float32, or float64 for float64 weights."""
-        wide = np.float64 if weight.dtype == np.float64 else np.float32
-        return np.abs(weight.astype(wide, copy=False))
+        wide = "float64" if weight.dtype == "float64" else "float32"
+        return abs(weight.astype(wide, copy=False))

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
-from lottoc.masks.mask import stream
-from lottoc.signature import Layer
+    from lottoc.signature import Layer
 
 
 @dataclass(frozen=True)
@@ -20,4 +19,6 @@ class Random:
 
     def score(self, weight: NDArray[Any], layer: Layer) -> NDArray[Any]:
         """Uniform scores in [0, 1), float64."""
-        return stream(self.seed, f"random/{layer.name}").random(np.shape(weight))
+        from lottoc.masks.mask import stream
+
+        return stream(self.seed, f"random/{layer.name}").random(weight.shape)

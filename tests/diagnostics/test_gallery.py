@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from lottoc.diagnostics import Findings, LottoError, render
-from lottoc.driver import Request, front
 from lottoc.engine.store import Store
+from lottoc.front import Request, front
 
 HERE = Path(__file__).parent
 CASE = re.compile(r"^## (.+?)\n(.*?)```lotto\n(.*?)```\n\n```text\n(.*?)```\n", re.M | re.S)

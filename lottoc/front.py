@@ -1,0 +1,61 @@
+"""The front half of the compiler: a recipe's path in, a checked program out.
+
+It loads neither the IR nor the engine, so that `lottoc check` answers at once.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from lottoc.catalog import Catalog
+from lottoc.diagnostics import Diagnostic, Findings, InputError, Source
+from lottoc.engine.store import Store
+from lottoc.grammar.parser import parse, parse_value
+from lottoc.lower.check import check
+from lottoc.lower.program import Program
+from lottoc.progress import Progress, Silent
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to compile, and with what."""
+
+    recipe: Path
+    store: Store
+    defines: Mapping[str, str] = field(default_factory=dict)
+    progress: Progress = field(default_factory=Silent)
+
+
+def read(path: Path) -> Source:
+    """The text of a recipe; raises `InputError` if it cannot be read."""
+    try:
+        return Source(str(path), path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        message, help = f"there is no recipe {path}", "check the path"
+    except IsADirectoryError:
+        message, help = f"{path} is a folder", "name a .lotto file in it"
+    except UnicodeDecodeError as error:
+        message, help = f"{path} is not UTF-8 text (byte {error.start})", "save it as UTF-8"
+    except OSError as error:
+        message, help = f"cannot read {path}: {error.strerror}", "check its permissions"
+    raise InputError([Diagnostic("recipe-not-readable", message, help=(help,))])
+
+
+def front(request: Request, findings: Findings, *, deep: bool) -> tuple[Source, Program]:
+    """Parse and check a recipe; without `deep` no model code runs and no data is opened.
+
+    Raises `RecipeError` or `InputError` with everything that is wrong.
+    """
+    source = read(request.recipe)
+    tree = parse(source)
+    defines = {
+        name: parse_value(Source(f"-D {name}", text)) for name, text in request.defines.items()
+    }
+    folder = Path(os.path.relpath(request.recipe.parent))
+    program = check(tree, folder, Catalog(request.store, deep), defines, findings)
+    findings.raise_errors()
+    assert program is not None
+    return source, program
