@@ -38,7 +38,7 @@ class Engine:
     def run(self, module: ModuleOp) -> None:
         """Make every stored result that an operation with an effect needs."""
         effects = [op for op in module.ops if not op.results]
-        self._make_all(self._needed(v for op in effects for v in op.operands), module.ops)
+        self._make_all(self._needed(v for op in effects for v in _demanded(op)), module.ops)
 
     def value(self, value: SSAValue) -> Any:
         """What an SSA value stands for: masks, weights, numbers, models, data sets."""
@@ -100,3 +100,8 @@ class Engine:
         self.store.drop_partial(key)
         self.computed += 1
         self.trained += isinstance(op, lotto.TrainOp)
+
+
+def _demanded(op: Operation) -> Iterable[SSAValue]:
+    """What an operation with an effect looks at: a ticket's row shows no weights."""
+    return [v for v in op.operands if not (isinstance(op, lotto.TicketOp) and v is op.weights)]
