@@ -49,7 +49,7 @@ model net { source = onnx("net-dense.onnx") }
 
 ticket half { layers = "fc1" | "fc2"   criterion = magnitude   pattern = 2:4 }
 
-emit onnx "half.onnx"   { ticket = half }
+emit onnx "half.onnx"   { ticket = half   format = packed }
 emit onnx "sparse.onnx" { ticket = half   format = sparse }
 """
 
