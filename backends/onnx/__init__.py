@@ -9,7 +9,6 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import TYPE_CHECKING, cast
 
-from lottoc.backends.onnx.artefact import emit_onnx
 from lottoc.backends.onnx.contents import InspectedLayer, inspect
 from lottoc.backends.onnx.emit import LayerReport, emit
 from lottoc.backends.onnx.verify import VerifyReport, verify
@@ -39,7 +38,6 @@ __all__ = [
     "LayerReport",
     "VerifyReport",
     "emit",
-    "emit_onnx",
     "inspect",
     "verify",
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -50,12 +50,14 @@ class Content:
     """What a model shall hold: masks and new weights, both canonical, by layer.
 
     Either may be a function; it is called once or more for each layer, and returns None for a layer
-    without a mask, or with the weights of the file.
+    without a mask, or with the weights of the file. Weights of the layers in `narrow` are rounded
+    to the element type it gives.
     """
 
     model: OnnxModel
     masks: Masks
     weights: Weights | None = None
+    narrow: Mapping[str, int] = field(default_factory=dict)
 
     def mask(self, name: str) -> NDArray[np.bool_] | None:
         """The mask of a layer, or None if it stays dense."""
@@ -71,9 +73,11 @@ class Content:
         value = new(name) if callable(new) else (new or {}).get(name)
         weight = self.model.weights[name]
         if value is None:
-            return self.model.layer(name)
+            value = self.model.layer(name)
         if value.shape != weight.layer.shape:
             raise ValueError(f"weight of {name} is {value.shape}, not {weight.layer.shape}")
+        if name in self.narrow:
+            value = value.astype(schema.numpy_type(self.narrow[name]))
         return value.astype(schema.numpy_type(weight.stored.data_type), copy=False)
 
     def has_new(self, name: str) -> bool:
@@ -101,10 +105,9 @@ def emit(
     model, `onnx-range` for weights that `values` cannot hold, `onnx-too-large`.
     """
     _refuse_in_place(model, output)
-    content = Content(model, masks, weights)
-    chosen = _choose(content, _candidates(format), values)
-    parts = {model.weights[name].stored.name: c.parts for name, c in chosen.items()}
     with model.file.damage_is_an_error():
+        chosen = _choose(Content(model, masks, weights), _candidates(format), values)
+        parts = {model.weights[name].stored.name: c.parts for name, c in chosen.items()}
         _write(Rewrite(model.file, parts, _metadata(chosen)), output)
     return [c.report for c in chosen.values() if c.report.format]
 
@@ -155,8 +158,9 @@ def _smallest(
     found: list[_Choice] = []
     reasons: list[str] = []
     for format in candidates:
-        narrow = values != "same" and not (format == "dense" and len(candidates) > 1)
-        value_type = _value_type(values) if narrow else weight.stored.data_type
+        own = weight.stored.data_type
+        keep = format == "dense" and len(candidates) > 1
+        value_type = own if keep else _value_type(values, own)
         masked = masked_weight(content, weight, kept, value_type)
         try:
             parts = FORMATS[format]().encode(masked)
@@ -194,15 +198,18 @@ def _smallest_dense(content: Content, report: LayerReport) -> _Choice:
     return _smallest(content, weight, report.kept, ("dense",), "same")
 
 
-def _value_type(values: str) -> int:
-    for data_type, name in schema.FLOATING.items():
-        if name == values:
-            return data_type
-    raise input_error(
-        "onnx-format",
-        f'weights cannot be stored as "{values}"',
-        help=did_you_mean(values, ["same", *schema.FLOATING.values()]),
-    )
+def _value_type(values: str, own: int) -> int:
+    """The element type asked for, or the weight's own if that is not wider."""
+    known = {name: int(data_type) for data_type, name in schema.FLOATING.items()}
+    if values != "same" and values not in known:
+        raise input_error(
+            "onnx-format",
+            f'weights cannot be stored as "{values}"',
+            help=did_you_mean(values, ["same", *known]),
+        )
+    asked = known.get(values, own)
+    narrower = schema.numpy_type(asked).itemsize < schema.numpy_type(own).itemsize
+    return asked if narrower else own
 
 
 def masked_weight(content: Content, weight: Weight, kept: int, value_type: int) -> MaskedWeight:

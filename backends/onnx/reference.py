@@ -56,4 +56,4 @@ def write_reference(content: Content, folder: Path) -> Job:
     ):
         outside = _SourceFiles(root, folder / MASKED, data)
         write(Rewrite(model.file, parts, outside=outside).pieces(), stream)
-    return Job(str(graph), str(folder), "expected", make_up=True, data=str(root))
+    return Job(str(graph), str(folder), "expected", "make-up", data=str(root))

@@ -11,7 +11,7 @@ import subprocess
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,16 +26,15 @@ DATA_FOLDER = "session.model_external_initializers_file_folder_path"
 class Job:
     """What to do with the model at `model`.
 
-    `check`: pass it to `onnx.checker` first. `make_up`: make up inputs and store them in `folder`
-    as inputs-N.npz; otherwise read them there. Outputs go to `outputs`-N.npz. `data` is the folder
-    that the model's external data is relative to, if it is not the model's own.
+    `step`: `check` passes it to `onnx.checker`; `make-up` runs it on inputs that are made up and
+    stored in `folder` as inputs-N.npz; `run` runs it on those. Outputs go to `outputs`-N.npz.
+    `data` is the folder that external data is relative to, if it is not the model's own.
     """
 
     model: str
     folder: str
     outputs: str
-    check: bool = False
-    make_up: bool = False
+    step: Literal["check", "make-up", "run"]
     data: str = ""
 
 
@@ -68,16 +67,15 @@ def main(path: str) -> None:
 
 
 def do(job: Job) -> Answer:
-    """Check, load and run a model."""
-    answer = Answer()
+    """Do one step; the answer names the part of it that fails."""
+    answer = Answer("check" if job.step == "check" else "load")
     try:
-        if job.check:
-            answer.failed = "check"
+        if job.step == "check":
             _check(job.model)
-        answer.failed = "load"
-        session = _session(job)
-        answer.failed = "run"
-        _run(session, job, answer)
+        else:
+            session = _session(job)
+            answer.failed = "run"
+            (_make_up if job.step == "make-up" else _run)(session, job, answer)
         answer.failed = ""
     except Exception as error:
         answer.reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
@@ -103,21 +101,15 @@ def _session(job: Job) -> Any:
     if job.data:
         options.add_session_config_entry(DATA_FOLDER, job.data)
         model = Path(job.model).read_bytes()
-    # Folding keeps every intermediate of every decoder until the end of loading, six times the
-    # weights. Without it a layer is decoded when it is needed, by the same operators.
-    return onnxruntime.InferenceSession(
-        model,
-        options,
-        providers=["CPUExecutionProvider"],
-        disabled_optimizers=["ConstantFolding"],
-    )
+    # Optimized, two ways to store one weight may be given to different kernels. Folding would also
+    # keep every intermediate of every decoder until the end of loading, six times the weights.
+    level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.graph_optimization_level = level
+    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
 def _run(session: Any, job: Job, answer: Answer) -> None:
     folder = Path(job.folder)
-    if job.make_up:
-        _make_up(session, job, answer)
-        return
     for path in sorted(folder.glob("inputs-*.npz")):
         with np.load(path) as inputs:
             _store(folder, job.outputs, answer.trials, _outputs(session, dict(inputs)))

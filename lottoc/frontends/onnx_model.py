@@ -65,12 +65,14 @@ class OnnxModel:
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 (hex) over the model file, then each external data file by location."""
-        digest = hashlib.sha256()
+        """SHA-256 (hex) of the model file; with external data, of the files' digests in a row."""
+        digests = []
         for path in self._files():
             with open(path, "rb") as stream:
-                digest.update(hashlib.file_digest(stream, "sha256").digest())
-        return digest.hexdigest()
+                digests.append(hashlib.file_digest(stream, "sha256"))
+        if len(digests) == 1:
+            return digests[0].hexdigest()
+        return hashlib.sha256(b"".join(digest.digest() for digest in digests)).hexdigest()
 
     def _files(self) -> list[Path]:
         external = {

@@ -139,7 +139,8 @@ def numpy_type(data_type: int) -> np.dtype[np.generic]:
     if data_type == DataType.BFLOAT16:
         import ml_dtypes
 
-        return np.dtype(ml_dtypes.bfloat16)
+        half: np.dtype[np.generic] = np.dtype(ml_dtypes.bfloat16)
+        return half
     name = FLOATING.get(DataType(data_type)) or DataType(data_type).name.lower()
-    little: np.dtype[np.generic] = np.dtype(name).newbyteorder("<")
-    return little
+    native: np.dtype[np.generic] = np.dtype(name)
+    return native.newbyteorder("<")

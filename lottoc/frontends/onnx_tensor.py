@@ -100,11 +100,11 @@ def read_tensor(message: Message, path: Path) -> Tensor:
 
 def _inline(message: Message, data_type: int, path: Path) -> Extent | None:
     """The bytes of raw data, or of packed floats, which are laid out the same."""
-    places = {
+    places: dict[int, int] = {
         schema.DataType.FLOAT: schema.Tensor.FLOAT_DATA,
         schema.DataType.DOUBLE: schema.Tensor.DOUBLE_DATA,
     }
-    for number in (schema.Tensor.RAW_DATA, places.get(schema.DataType(data_type))):
+    for number in (schema.Tensor.RAW_DATA, places.get(data_type)):
         found = [field for field in message.fields if field.number == number]
         if len(found) == 1 and found[0].wire == BYTES:
             return Extent(path, found[0].start, found[0].end - found[0].start)
