@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import struct
 import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,11 +40,11 @@ def open_npz(source: NpzSource) -> Arrays:
     """Read a split.
 
     uint8 examples become float32 in [0, 1], other floats float32, other integers int64.
-    Raises `InputError`: data-not-found, npz-invalid, npz-key, npz-object-array, data-length,
-    data-labels, data-empty, data-not-finite.
+    Raises `InputError`: data-not-found, npz-invalid, npz-key, npz-object-array, data-type,
+    data-length, data-labels, data-empty, data-not-finite.
     """
-    x = _examples(source, _read(source, source.x))
-    y = _labels(source, _read(source, source.y))
+    x = _read(source, source.x)
+    y = _read(source, source.y)
     if len(x) != len(y):
         raise _wrong(
             source,
@@ -48,87 +52,110 @@ def open_npz(source: NpzSource) -> Arrays:
             f'"{source.x}" has {len(x)} examples and "{source.y}" {len(y)} labels',
             "both need one row an example",
         )
-    if len(x) == 0:
-        raise _wrong(source, "data-empty", f'"{source.x}" has no examples')
-    return Arrays(x, y)
+    if x.size == 0:
+        raise _wrong(source, "data-empty", f'"{source.x}" has shape {_shape(x)}: no examples')
+    return Arrays(_examples(source, x), _labels(source, y))
 
 
 def npz_shape(source: NpzSource) -> tuple[tuple[int, ...], np.dtype[Any]]:
-    """Shape and dtype of the examples, from the file's header alone."""
-    with _opened(source) as archive, archive.open(_member(source, archive, source.x)) as file:
-        try:
-            header = npy.read_magic(file)
-            read = npy.read_array_header_1_0 if header == (1, 0) else npy.read_array_header_2_0
-            shape, _, dtype = read(file)
-        except ValueError as error:
-            raise _damaged(source, error) from error
+    """Shape and dtype of the examples, from the file's header alone.
+
+    Raises `InputError`: data-not-found, npz-invalid, npz-key, data-length.
+    """
+    with _member(source, source.x) as file:
+        read = npy.read_array_header_1_0
+        if npy.read_magic(file) != (1, 0):
+            read = npy.read_array_header_2_0
+        shape, _, dtype = read(file)
     if not shape:
-        raise _wrong(source, "data-length", f'"{source.x}" is a single number')
+        raise _single(source, source.x)
     return shape, dtype
 
 
 def data_digest(source: NpzSource) -> str:
-    """SHA-256 over the file and the names of the arrays that are read from it."""
+    """SHA-256 over the file and the names of the arrays that are read from it.
+
+    Raises `InputError` (data-not-found).
+    """
     try:
         with source.file.open("rb") as file:
             content = hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise _not_found(source, error) from error
-    return hashlib.sha256(f"{content}\n{source.x}\n{source.y}".encode()).hexdigest()
+    names = f"{len(source.x)} {source.x} {source.y}"
+    return hashlib.sha256(f"{content}\n{names}".encode()).hexdigest()
 
 
-def _opened(source: NpzSource) -> zipfile.ZipFile:
+@contextmanager
+def _member(source: NpzSource, key: str) -> Iterator[Any]:
+    """The open file of one array; whatever is wrong with the bytes read becomes npz-invalid."""
     try:
-        return zipfile.ZipFile(source.file)
+        file = source.file.open("rb")
     except OSError as error:
         raise _not_found(source, error) from error
-    except zipfile.BadZipFile as error:
-        raise _damaged(source, error) from error
+    with file:
+        try:
+            with zipfile.ZipFile(file) as archive:
+                members = {name.removesuffix(".npy"): name for name in archive.namelist()}
+                if key not in members:
+                    raise _no_key(source, key, list(members))
+                with archive.open(members[key]) as member:
+                    yield member
+        except _DAMAGE as error:
+            raise _damaged(source, error) from error
 
 
-def _member(source: NpzSource, archive: zipfile.ZipFile, key: str) -> str:
-    keys = [name.removesuffix(".npy") for name in archive.namelist()]
-    if key not in keys:
-        raise _wrong(source, "npz-key", f'there is no array "{key}"', *did_you_mean(key, keys))
-    return f"{key}.npy" if f"{key}.npy" in archive.namelist() else key
+_DAMAGE = (
+    zipfile.BadZipFile,
+    zipfile.LargeZipFile,
+    zlib.error,
+    struct.error,
+    OSError,
+    EOFError,
+    ValueError,
+    RuntimeError,  # an encrypted member; NotImplementedError for a compression nobody has
+    MemoryError,  # a header that claims more than there can be
+    OverflowError,
+    TypeError,
+    SyntaxError,
+)
+"""What zipfile and numpy raise on damaged bytes."""
 
 
 def _read(source: NpzSource, key: str) -> NDArray[Any]:
-    with _opened(source) as archive:
-        member = _member(source, archive, key)
+    with _member(source, key) as file:
         try:
-            with archive.open(member) as file:
-                array = npy.read_array(file, allow_pickle=False)
+            array = npy.read_array(file, allow_pickle=False)
         except ValueError as error:
-            if "Object arrays" in str(error):
-                raise _wrong(
-                    source,
-                    "npz-object-array",
-                    f'"{key}" holds Python objects, which could run code when loaded',
-                    "save it as an array of numbers",
-                ) from error
-            raise _damaged(source, error) from error
-        except (zipfile.BadZipFile, OSError, EOFError, NotImplementedError) as error:
-            raise _damaged(source, error) from error
+            if "Object arrays" not in str(error):
+                raise
+            raise _wrong(
+                source,
+                "npz-object-array",
+                f'"{key}" holds Python objects, which could run code when loaded',
+                "save it as an array of numbers",
+            ) from error
     if array.ndim == 0:
-        raise _wrong(source, "data-length", f'"{key}" is a single number, not one row an example')
+        raise _single(source, key)
     return array
 
 
 def _examples(source: NpzSource, x: NDArray[Any]) -> NDArray[Any]:
     if x.dtype == np.uint8:
-        return x.astype(np.float32) / np.float32(255)
+        return np.ascontiguousarray(x, dtype=np.float32) / np.float32(255)
     if x.dtype.kind in "iub":
-        return x.astype(np.int64)
+        return np.ascontiguousarray(_int64(source, source.x, x))
     if x.dtype.kind != "f":
         raise _wrong(source, "data-type", f'"{source.x}" holds {x.dtype}, not numbers')
-    x = x.astype(np.float32, copy=False)
-    if not np.isfinite(x).all():
-        row = int(np.argwhere(~np.isfinite(x))[0][0])
+    with np.errstate(over="ignore"):  # reported below
+        x = np.ascontiguousarray(x, dtype=np.float32)
+    finite = np.isfinite(x)
+    if not finite.all():
+        row = int(np.flatnonzero(~finite.reshape(len(x), -1).all(axis=1))[0])
         raise _wrong(
             source,
             "data-not-finite",
-            f'"{source.x}" holds NaN or infinity, first in row {row}',
+            f'"{source.x}" holds a number that is not finite as float32, first in row {row}',
             "clean the data: training on it can only give NaN",
         )
     return x
@@ -136,16 +163,39 @@ def _examples(source: NpzSource, x: NDArray[Any]) -> NDArray[Any]:
 
 def _labels(source: NpzSource, y: NDArray[Any]) -> NDArray[np.int64]:
     if y.ndim != 1 or y.dtype.kind not in "iub":
-        shape = "×".join(map(str, y.shape))
         raise _wrong(
             source,
             "data-labels",
-            f'"{source.y}" holds {y.dtype} of shape {shape}, not one class id an example',
+            f'"{source.y}" holds {y.dtype} of shape {_shape(y)}, not one class id an example',
             "save labels as a one-dimensional integer array, not one-hot",
         )
-    if y.size and y.min() < 0:
-        raise _wrong(source, "data-labels", f'"{source.y}" holds the negative label {y.min()}')
-    return y.astype(np.int64)
+    labels = _int64(source, source.y, y)
+    if labels.min() < 0:
+        raise _wrong(
+            source,
+            "data-labels",
+            f'"{source.y}" holds the negative label {labels.min()}',
+            "class ids count from 0",
+        )
+    return labels
+
+
+def _int64(source: NpzSource, key: str, array: NDArray[Any]) -> NDArray[np.int64]:
+    if array.dtype == np.uint64 and array.size and int(array.max()) >= 1 << 63:
+        raise _wrong(source, "data-type", f'"{key}" holds {array.max()}, too large for int64')
+    return array.astype(np.int64)
+
+
+def _shape(array: NDArray[Any]) -> str:
+    return "×".join(map(str, array.shape))
+
+
+def _single(source: NpzSource, key: str) -> InputError:
+    return _wrong(source, "data-length", f'"{key}" is a single number, not one row an example')
+
+
+def _no_key(source: NpzSource, key: str, keys: list[str]) -> InputError:
+    return _wrong(source, "npz-key", f'there is no array "{key}"', *did_you_mean(key, keys))
 
 
 def _not_found(source: NpzSource, error: OSError) -> InputError:
@@ -154,8 +204,11 @@ def _not_found(source: NpzSource, error: OSError) -> InputError:
     return _wrong(source, "data-not-found", f"cannot read the data: {reason}", help)
 
 
-def _damaged(source: NpzSource, error: Exception) -> InputError:
-    return _wrong(source, "npz-invalid", f"not an npz file, or damaged: {error}", "save it again")
+def _damaged(source: NpzSource, error: BaseException) -> InputError:
+    said = str(error).strip().splitlines()
+    reason = said[0] if said else type(error).__name__
+    help = "save it again with  numpy.savez"
+    return _wrong(source, "npz-invalid", f"not an npz file, or damaged: {reason}", help)
 
 
 def _wrong(source: NpzSource, code: str, message: str, *help: str) -> InputError:

@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import ast
 import hashlib
+from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from lottoc.diagnostics import input_error
+from lottoc.diagnostics import InputError, input_error
 
 
 def torch_digest(file: Path, function: str) -> str:
-    """SHA-256 over the file, the modules of its own folder that it imports, and torch's version.
+    """SHA-256 over all that the model is made of, as far as its source shows it.
 
+    That is the file, the modules of its own folder that it imports, files of that folder that
+    they name in a string (`torch.load("pretrained.pt")`), and torch's version.
     Raises `InputError` if the file cannot be read (model-not-found).
     """
     digest = hashlib.sha256(f"{function}\n{_torch_version()}\n".encode())
-    for path in _sources(file):
-        content = read_source(path)
-        digest.update(f"{path.name} {len(content)}\n".encode() + content)
+    folder = file.parent
+    for path in sorted(_parts(file), key=lambda part: part.relative_to(folder).as_posix()):
+        name = path.relative_to(folder).as_posix() if path != file else "."
+        digest.update(f"{name} {_content_digest(path)}\n".encode())
     return digest.hexdigest()
 
 
@@ -27,12 +31,16 @@ def read_source(file: Path) -> bytes:
     try:
         return file.read_bytes()
     except OSError as error:
-        raise input_error(
-            "model-not-found",
-            f"cannot read the model: {error.strerror}",
-            file=str(file),
-            help=("paths in a recipe are relative to the recipe's own folder",),
-        ) from error
+        raise _not_readable(file, error) from error
+
+
+def _not_readable(file: Path, error: OSError) -> InputError:
+    return input_error(
+        "model-not-found",
+        f"cannot read the model: {error.strerror}",
+        file=str(file),
+        help=("paths in a recipe are relative to the recipe's own folder",),
+    )
 
 
 def _torch_version() -> str:
@@ -42,31 +50,67 @@ def _torch_version() -> str:
         return "none"
 
 
-def _sources(file: Path) -> list[Path]:
-    """The file and, recursively, the modules beside it that it imports, in order of name."""
-    found, pending = {file}, [file]
-    while pending:
-        for neighbour in _imports(pending.pop()) - found:
-            found.add(neighbour)
-            pending.append(neighbour)
-    return [file, *sorted(found - {file})]
-
-
-def _imports(file: Path) -> set[Path]:
+def _content_digest(path: Path) -> str:
     try:
-        tree = ast.parse(read_source(file))
-    except (SyntaxError, ValueError):
-        return set()  # whoever loads it says what is wrong with it
-    names: set[str] = set()
+        with path.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError as error:
+        raise _not_readable(path, error) from error
+
+
+def _parts(file: Path) -> set[Path]:
+    """The file and, recursively, what it uses of its own folder."""
+    root, found, pending = file.parent, {file}, [file]
+    while pending:
+        path = pending.pop()
+        try:
+            tree = ast.parse(read_source(path))
+        except (SyntaxError, ValueError, RecursionError):
+            continue  # whoever loads it says what is wrong with it
+        package = path.parent.relative_to(root).parts
+        modules = {part for name in _imports(tree, package) for part in _sources(root, name)}
+        pending += modules - found
+        found |= modules | _named_files(tree, root) | _named_files(tree, path.parent)
+    return found
+
+
+def _imports(tree: ast.AST, package: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+    """Every module, from the root down, that the imports of a module in `package` may mean."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
-    places = {
-        file.parent.joinpath(*name.split(".")[:depth])
-        for name in names
-        for depth in range(1, len(name.split(".")) + 1)
+            yield from (tuple(alias.name.split(".")) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else ()
+            module = (*base, *node.module.split(".")) if node.module else base
+            yield module
+            yield from ((*module, alias.name) for alias in node.names)
+
+
+def _sources(root: Path, module: tuple[str, ...]) -> set[Path]:
+    """The file of a module and those of the packages around it, where they exist."""
+    found = {root.joinpath(*module[:n], "__init__.py") for n in range(1, len(module) + 1)}
+    if module:
+        found.add(root.joinpath(*module[:-1], f"{module[-1]}.py"))
+    return {path for path in found if path.is_file()}
+
+
+def _named_files(tree: ast.AST, folder: Path) -> set[Path]:
+    """Files inside a folder whose relative path stands in the source as a string."""
+    texts = {
+        node.value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
     }
-    candidates = {p.with_suffix(".py") for p in places} | {p / "__init__.py" for p in places}
-    return {path for path in candidates if path.is_file()}
+    short = {text for text in texts if 0 < len(text) < 200 and text.isprintable()}
+    return {folder / text for text in short if _is_inside(folder, text)}
+
+
+def _is_inside(folder: Path, text: str) -> bool:
+    try:
+        return (
+            ".." not in Path(text).parts
+            and not Path(text).is_absolute()
+            and (folder / text).is_file()
+        )
+    except OSError:
+        return False

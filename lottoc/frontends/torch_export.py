@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import io
 import logging
 import warnings
@@ -14,13 +15,17 @@ import numpy as np
 import onnx
 import torch
 from numpy.typing import NDArray
-from onnx import numpy_helper
 from torch import nn
 
 from lottoc.diagnostics import InputError, input_error
+from lottoc.frontends.torch_names import graphs, restore_names
 from lottoc.signature import Signature
-from lottoc.training.module import load_model
-from lottoc.training.state import State
+from lottoc.training.module import aliases, load_model
+from lottoc.training.settings import fixed_threads
+from lottoc.training.state import MODEL, State
+
+LARGEST_FILE = (1 << 31) - 1
+"""Bytes that one protobuf message can have; weights of larger models go to a file beside it."""
 
 
 def export_onnx(
@@ -32,14 +37,47 @@ def export_onnx(
 ) -> None:
     """Write `model` with the weights of `state`, in evaluation mode, batch size left open.
 
-    `sample` is a batch of two or more examples. Raises `InputError`: export-failed where torch
-    cannot export the model, export-layer where a layer does not survive.
+    `sample` is a batch of examples as the network takes them. Batch norm may be merged into the
+    layer before it, which scales rows of that layer; zeros stay zeros. Layers that forward() does
+    not use are left out. Raises `InputError`: export-failed where torch cannot export the model,
+    export-batch where the network fixes the size of its batch, export-layer where a layer that is
+    used does not survive, state-mismatch.
     """
     load_model(model, state)
-    model.eval()
-    examples = torch.from_numpy(np.array(sample))
+    program = _exported(model.eval(), sample)
+    proto = program.model_proto
+    batch = proto.graph.input[0].type.tensor_type.shape.dim[0]
+    if batch.HasField("dim_value"):
+        raise input_error(
+            "export-batch",
+            f"the model takes batches of {batch.dim_value} only",
+            help=("write forward() so that it takes any number of examples: x.shape[0], not 2",),
+        )
+    names, used = aliases(model), _used_parameters(program)
+    weights = {name: array for name, array in state.part(MODEL).items() if array.ndim > 1}
+    lost = restore_names(proto.graph, weights, names)
+    for name in [f"{layer.name}.weight" for layer in signature]:
+        if name in lost and used.intersection(names[name]):
+            raise input_error(
+                "export-layer",
+                f'the exporter has merged the weight "{name}" into something else',
+                help=("use the layer by calling it, not through its weight",),
+            )
+    _strip(proto)
+    _write(proto, path)
+
+
+def _exported(model: nn.Module, sample: NDArray[np.generic]) -> torch.onnx.ONNXProgram:
+    if importlib.util.find_spec("onnxscript") is None:
+        raise input_error(
+            "export-failed",
+            "torch needs onnxscript to write ONNX, and it is not installed",
+            help=('pip install "lottoc[torch]"',),
+        )
+    # a batch of one would be taken for a network that takes one example only
+    examples = torch.from_numpy(np.concatenate([sample, sample])[: max(2, len(sample))])
     try:
-        with _silence():
+        with _silence(), fixed_threads(1):
             program = torch.onnx.export(
                 model,
                 (examples,),
@@ -47,20 +85,20 @@ def export_onnx(
                 dynamic_shapes=({0: torch.export.Dim.AUTO},),
                 verbose=False,
             )
-            assert program is not None
-            proto = program.model_proto
     except Exception as error:  # the exporter raises whatever its many parts raise
         raise _failed(error) from error
-    _name_layers(proto, state, signature)
-    _strip(proto)
-    path.write_bytes(proto.SerializeToString(deterministic=True))
+    assert program is not None
+    return program
 
 
 def _failed(error: Exception) -> InputError:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    cause: BaseException = error
+    while cause.__cause__ is not None:
+        cause = cause.__cause__
+    lines = [line.strip() for line in str(cause).splitlines() if line.strip()]
     return input_error(
         "export-failed",
-        f"torch cannot export the model: {lines[0] if lines else type(error).__name__}",
+        f"torch cannot export the model: {lines[0] if lines else type(cause).__name__}",
         help=(
             "try  torch.export.export(model, (x,))  on it alone: control flow that depends on "
             "values must be rewritten",
@@ -68,53 +106,35 @@ def _failed(error: Exception) -> InputError:
     )
 
 
-def _name_layers(proto: onnx.ModelProto, state: State, signature: Signature) -> None:
-    """Give weights that the exporter transposed and renamed their names back."""
-    tensors = {tensor.name: tensor for tensor in proto.graph.initializer}
-    nameless = [t for t in proto.graph.initializer if len(t.dims) == 2 and "." not in t.name]
-    for layer in signature:
-        name = f"{layer.name}.weight"
-        if name in tensors:
-            continue
-        weight = state.layer(layer.name)
-        twin = next((t for t in nameless if _is_transposed(t, weight)), None)
-        if twin is None:
-            raise input_error(
-                "export-layer",
-                f'layer "{layer.name}" is not in the exported model',
-                help=("a layer that does not take part in forward() cannot be pruned: leave it out",),
-            )
-        nameless.remove(twin)
-        _rename(proto, twin.name, name)
-
-
-def _is_transposed(tensor: onnx.TensorProto, weight: NDArray[Any]) -> bool:
-    if tuple(tensor.dims) != weight.shape[::-1]:
-        return False
-    return bool(np.array_equal(numpy_helper.to_array(tensor), weight.T))
-
-
-def _rename(proto: onnx.ModelProto, old: str, new: str) -> None:
-    for tensor in proto.graph.initializer:
-        if tensor.name == old:
-            tensor.name = new
-    for value in proto.graph.value_info:
-        if value.name == old:
-            value.name = new
-    for node in proto.graph.node:
-        for position, name in enumerate(node.input):
-            if name == old:
-                node.input[position] = new
+def _used_parameters(program: torch.onnx.ONNXProgram) -> set[str]:
+    """Names of the parameters that the outputs depend on."""
+    exported: Any = program.exported_program
+    parameters = exported.graph_signature.inputs_to_parameters
+    inputs = [node for node in exported.graph.nodes if node.op == "placeholder" and node.users]
+    return {parameters[node.name] for node in inputs if node.name in parameters}
 
 
 def _strip(proto: onnx.ModelProto) -> None:
     """Drop stack traces, paths and class names: they differ between machines."""
-    parts: list[Any] = [proto, proto.graph, *proto.functions]
-    parts += [*proto.graph.node, *proto.graph.initializer, *proto.graph.value_info]
-    parts += [*proto.graph.input, *proto.graph.output]
+    parts: list[Any] = [proto, *proto.functions]
+    parts += [node for function in proto.functions for node in function.node]
+    for graph in graphs(proto.graph):
+        parts += [graph, *graph.node, *graph.initializer, *graph.value_info]
+        parts += [*graph.input, *graph.output]
     for part in parts:
         part.ClearField("doc_string")
         part.ClearField("metadata_props")
+
+
+def _write(proto: onnx.ModelProto, path: Path) -> None:
+    if proto.ByteSize() <= LARGEST_FILE:
+        path.write_bytes(proto.SerializeToString(deterministic=True))
+        return
+    data = path.with_name(path.name + ".data")
+    data.unlink(missing_ok=True)  # onnx would append to it
+    onnx.save_model(
+        proto, path, save_as_external_data=True, all_tensors_to_one_file=True, location=data.name
+    )
 
 
 @contextlib.contextmanager

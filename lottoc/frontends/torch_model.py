@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib.util
 import inspect
-import sys
-import traceback
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lottoc.diagnostics import InputError, input_error
+from lottoc.diagnostics import InputError, did_you_mean, input_error
 from lottoc.frontends.torch_digest import read_source
-from lottoc.signature import Layer, LayerKind, Signature
+from lottoc.frontends.torch_import import UserFile
+from lottoc.signature import Signature
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,62 +25,58 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TorchModel:
-    """A network that can be built again and again."""
+    """A network that can be built again and again.
+
+    `make` takes no arguments and gives a fresh module; `source` is the file it was found in, if
+    that was run by `open_torch`.
+    """
 
     file: Path
     make: Callable[[], nn.Module]
+    source: UserFile | None = None
 
     def build(self, seed: int) -> nn.Module:
-        """A fresh module whose initial weights are drawn from `seed`; global RNG untouched."""
-        import torch
+        """A fresh module whose initial weights depend on `seed` alone.
 
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            with _user_code(self.file, "torch-model"):
-                module = self.make()
+        The seed reaches torch, numpy and Python's `random`; their global states are put back. A
+        module that is itself a layer comes inside an `nn.Sequential`, so that it has a name.
+        Raises `InputError`: torch-model if the function fails, torch-not-a-module, torch-layer
+        for a module that does not know its shapes yet.
+        """
+        import torch
+        from torch.nn.parameter import is_lazy
+
+        from lottoc.frontends.torch_layers import layer_kind
+        from lottoc.training.settings import seeded
+
+        with seeded(seed), self._running():
+            module: Any = self.make()
         if not isinstance(module, torch.nn.Module):
-            raise input_error(
+            name = getattr(self.make, "__name__", "the function")
+            raise self._error(
                 "torch-not-a-module",
-                f"{self.make.__name__}() returned {type(module).__name__}, not an nn.Module",
-                file=str(self.file),
+                f"{name}() returned {type(module).__name__}, not an nn.Module",
             )
-        return module
+        state = [*module.named_parameters(), *module.named_buffers()]
+        for name, tensor in state:
+            if is_lazy(tensor):
+                layer = name.rpartition(".")[0]
+                raise self._error(
+                    "torch-layer", f'layer "{layer}" is lazy', "give the layer its input size"
+                )
+        return torch.nn.Sequential(module) if layer_kind(module) else module
 
     def signature(self) -> Signature:
-        """The linear and convolution layers in order of registration; tied weights once.
+        """The linear and convolution layers in order of registration; a tied weight once.
 
         Raises `InputError` (torch-layer) for a weight that cannot be masked as it stands.
         """
-        layers, seen = [], set()
-        for name, module in self.build(0).named_modules():
-            kind = _kind(module)
-            if kind is None:
-                continue
-            self._check_plain(name, module)
-            weight: Any = module.weight
-            if id(weight) in seen:
-                continue
-            seen.add(id(weight))
-            dtype = str(weight.dtype).removeprefix("torch.")
-            layers.append(Layer(name, kind, tuple(weight.shape), dtype))
-        return Signature(tuple(layers))
+        from lottoc.frontends.torch_layers import UnfitLayer, signature_of
 
-    def _check_plain(self, name: str, module: nn.Module) -> None:
-        import torch
-        from torch.nn.parameter import UninitializedParameter
-        from torch.nn.utils import parametrize
-
-        parametrized = parametrize.is_parametrized(module)  # type: ignore[no-untyped-call]
-        weight = module._parameters.get("weight")
-        if parametrized or "weight_orig" in module._parameters:
-            problem = "has a parametrized weight; remove the parametrization"
-        elif isinstance(weight, UninitializedParameter):
-            problem = "is lazy; give it its input size"
-        elif not isinstance(weight, torch.nn.Parameter):
-            problem = "has no weight parameter of its own"
-        else:
-            return
-        raise input_error("torch-layer", f'layer "{name}" {problem}', file=str(self.file))
+        try:
+            return signature_of(self.build(0))
+        except UnfitLayer as error:
+            raise self._error("torch-layer", str(error)) from error
 
     def initial_state(self, seed: int) -> State:
         """The weights and buffers the model starts with."""
@@ -91,16 +85,25 @@ class TorchModel:
         return state_of(self.build(seed), None, 0)
 
     def export_onnx(self, state: State, sample: NDArray[np.generic], path: Path) -> None:
-        """Write the network with the weights of `state` as a dense ONNX file."""
+        """Write the network with the weights of `state` as a dense ONNX file.
+
+        See `lottoc.frontends.torch_export.export_onnx` for `sample` and the errors raised.
+        """
         from lottoc.frontends.torch_export import export_onnx
 
         export_onnx(self.build(0), state, sample, path, self.signature())
+
+    def _running(self) -> AbstractContextManager[None]:
+        return self.source.active("torch-model") if self.source else nullcontext()
+
+    def _error(self, code: str, message: str, *help: str) -> InputError:
+        return input_error(code, message, file=str(self.file), help=help)
 
 
 def open_torch(file: Path, function: str) -> TorchModel:
     """Run a Python file and find the function that builds the model.
 
-    Raises `InputError`: torch-missing, model-not-found, torch-import, torch-function.
+    Raises `InputError`: model-not-found, torch-missing, torch-import, torch-function.
     """
     source = read_source(file)
     if importlib.util.find_spec("torch") is None:
@@ -110,59 +113,15 @@ def open_torch(file: Path, function: str) -> TorchModel:
             file=str(file),
             help=('pip install "lottoc[torch]"',),
         )
-    names = _run(file, source)
+    user_file = UserFile(file)
+    names = user_file.run(source)
     found = names.get(function)
     if not callable(found):
         callables = [n for n, v in names.items() if inspect.isfunction(v) or inspect.isclass(v)]
-        near = difflib.get_close_matches(function, callables, n=1)
         raise input_error(
             "torch-function",
             f'the file has no function "{function}"',
             file=str(file),
-            help=(f'did you mean "{near[0]}"?',) if near else (),
+            help=did_you_mean(function, callables),
         )
-    return TorchModel(file, found)
-
-
-def _run(file: Path, source: bytes) -> dict[str, Any]:
-    """The names a Python file defines; its own folder comes first among imports."""
-    folder = str(file.parent.resolve())
-    name = f"_lottoc_model_{file.stem}"
-    spec = importlib.util.spec_from_file_location(name, file.resolve())
-    assert spec is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.path.insert(0, folder)
-    sys.modules[name] = module
-    try:
-        with _user_code(file, "torch-import"):
-            exec(compile(source, str(file), "exec"), module.__dict__)
-    finally:
-        sys.path.remove(folder)
-    return vars(module)
-
-
-@contextmanager
-def _user_code(file: Path, code: str) -> Iterator[None]:
-    """Turn whatever a user's code raises into a diagnostic that names their own line."""
-    try:
-        yield
-    except InputError:
-        raise
-    except SyntaxError as error:
-        where = f"line {error.lineno}" if error.lineno else "somewhere"
-        raise input_error(code, f"{where}: {error.msg}", file=str(file)) from error
-    except Exception as error:
-        frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename == str(file)]
-        where = f"line {frames[-1].lineno}: " if frames else ""
-        text = f"{where}{type(error).__name__}: {error}"
-        raise input_error(code, text, file=str(file)) from error
-
-
-def _kind(module: nn.Module) -> LayerKind | None:
-    from torch import nn
-
-    if isinstance(module, nn.Linear):
-        return "linear"
-    if isinstance(module, nn.Conv1d | nn.Conv2d | nn.Conv3d):
-        return "conv"
-    return None
+    return TorchModel(file, found, user_file)

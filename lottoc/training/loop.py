@@ -9,24 +9,26 @@ optimizer sees them, so neither momentum nor weight decay can move a pruned weig
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from typing import Any, Literal
+from collections.abc import Callable, Mapping
+from typing import Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
-from torch.nn import functional
 
-from lottoc.diagnostics import InputError, input_error
+from lottoc.diagnostics import input_error
 from lottoc.frontends.data import Arrays
-from lottoc.training.module import load_model, load_optimizer, state_of
+from lottoc.training.forward import LOSSES, backward, check_fit, forward
+from lottoc.training.masked import HeldMasks
+from lottoc.training.module import load_model, load_optimizer, named_tensors, state_of
+from lottoc.training.settings import fixed_threads, mixed_seed
 from lottoc.training.spec import TrainingSpec
 from lottoc.training.state import State
 
-REPORT_EVERY = 50
-EVALUATION_BATCH = 1000
+CHECK_EVERY = 50
+"""Steps between two looks at the loss."""
+REPORT_SECONDS = 0.2
 Masks = Mapping[str, NDArray[np.bool_]]
 
 
@@ -47,26 +49,37 @@ def train(
 ) -> State:
     """Train from step `start` up to step `stop` and give the state reached.
 
-    `model` is overwritten with `state`. `constant_lr_at` freezes the learning rate at that of one
-    step. Raises `InputError`: model-data-shape, data-labels, torch-forward, training-diverged.
+    `start` places the run on the schedule and in the data, whatever the step of `state`: weight
+    and learning-rate rewinding differ only in the state they start from. `masks` are True where a
+    weight is kept, by layer name. `optimizer` keeps or drops the slots in `state`;
+    `constant_lr_at` freezes the learning rate at that of one step. `progress` gets numbers of
+    steps done, `checkpoint` a state every `checkpoint_every` seconds. `model` is overwritten.
+    Raises `InputError`: model-data-shape, data-labels, torch-forward, torch-backward,
+    torch-not-trainable, training-diverged, state-mismatch.
     """
-    load_model(model, state)
-    with _settings(spec.threads):
-        _check_fit(model, data)
-        run = _Run(model, data, spec, masks, constant_lr_at)
+    with fixed_threads(spec.threads):
+        load_model(model, state)
+        check_fit(model, data, spec.batch)
+        load_model(model, state)  # the check has moved running statistics
+        run = _Run(model, data, spec, masks or {}, constant_lr_at)
         if optimizer == "keep":
             load_optimizer(model, run.optimizer, state)
-        run.hold_masks()
-        saved, reported = time.monotonic(), start
-        for step in range(start, stop):
-            loss = run.step(step)
-            if (step + 1) % REPORT_EVERY == 0 or step + 1 == stop:
-                run.check_finite(loss, step)
-                progress(step + 1 - reported)
-                reported = step + 1
-                if checkpoint is not None and time.monotonic() - saved > checkpoint_every:
-                    checkpoint(state_of(model, run.optimizer, step + 1))
-                    saved = time.monotonic()
+        run.masks.project_weights()
+        run.masks.project_slots(run.optimizer)
+        reported, told = start, time.monotonic()
+        saved = told
+        for done in range(start + 1, stop + 1):
+            loss = run.step(done - 1)
+            if done % CHECK_EVERY == 0 or done == stop:
+                run.check_finite(loss, done, weights=done == stop)
+            now = time.monotonic()
+            if now - told > REPORT_SECONDS or done == stop:
+                progress(done - reported)
+                reported, told = done, now
+            if checkpoint is not None and now - saved > checkpoint_every and done < stop:
+                run.check_finite(loss, done, weights=True)
+                checkpoint(state_of(model, run.optimizer, done))
+                saved = time.monotonic()
         return state_of(model, run.optimizer, stop)
 
 
@@ -78,103 +91,89 @@ class _Run:
         model: nn.Module,
         data: Arrays,
         spec: TrainingSpec,
-        masks: Masks | None,
+        masks: Masks,
         constant_lr_at: int | None,
     ) -> None:
         self.model, self.spec, self.constant_lr_at = model.train(), spec, constant_lr_at
         self.x, self.y = torch.from_numpy(data.x), torch.from_numpy(data.y)
         self.parameters = [p for p in model.parameters() if p.requires_grad]
+        if not self.parameters:
+            raise input_error("torch-not-trainable", "the model has no parameter to train")
         self.optimizer = _optimizer(spec, self.parameters)
-        named = dict(model.named_parameters())
-        self.masked = [named[f"{name}.weight"] for name in masks or {}]
-        self.keep = [torch.from_numpy(mask) for mask in (masks or {}).values()]
-        self.factors = [m.to(p.dtype) for m, p in zip(self.keep, self.masked, strict=True)]
+        named = named_tensors(model)
+        weights = {name: named[f"{name}.weight"] for name in masks}
+        for name, weight in weights.items():
+            assert isinstance(weight, nn.Parameter), f"{name} is no layer"
+        self.masks = HeldMasks((weights[name], mask) for name, mask in masks.items())  # type: ignore[misc]
         self.epoch, self.order = -1, torch.empty(0)
         self.per_epoch = -(-len(self.x) // spec.batch)
         self.loss = LOSSES[spec.loss]
 
-    def hold_masks(self) -> None:
-        """Pruned weights and their optimizer slots are +0.0 from the start."""
-        for parameter, keep in zip(self.masked, self.keep, strict=True):
-            parameter.data = torch.where(keep, parameter.data, 0.0)
-            for slot in self.optimizer.state.get(parameter, {}).values():
-                if torch.is_tensor(slot) and slot.shape == keep.shape:
-                    slot.copy_(torch.where(keep, slot, 0.0))
-
     def step(self, step: int) -> torch.Tensor:
         """One optimizer step; gives the loss of its batch."""
         batch = self._batch(step)
-        torch.default_generator.manual_seed((self.spec.seed << 32) + step)
+        torch.default_generator.manual_seed(mixed_seed(self.spec.seed, step))
         self.optimizer.zero_grad(set_to_none=True)
-        try:
-            loss = self.loss(self.model(self.x[batch]), self.y[batch])
-        except (RuntimeError, ValueError, TypeError) as error:
-            raise _forward_failed(error, self.x[batch]) from error
-        loss.backward()  # type: ignore[no-untyped-call]
-        if self.masked:
-            torch._foreach_mul_([_grad(p) for p in self.masked], self.factors)
+        output = forward(self.model, torch.index_select(self.x, 0, batch))
+        loss = self.loss(output, torch.index_select(self.y, 0, batch))
+        backward(loss)
+        self.masks.project_gradients()
         if self.spec.clip_norm is not None:
             nn.utils.clip_grad_norm_(self.parameters, self.spec.clip_norm)
-        at = step if self.constant_lr_at is None else self.constant_lr_at
         for group in self.optimizer.param_groups:
-            group["lr"] = self.spec.learning_rate(at)
+            group["lr"] = self.learning_rate(step)
         self.optimizer.step()
+        self.masks.project_weights()
         return loss.detach()
 
+    def learning_rate(self, step: int) -> float:
+        """What the optimizer is given at a step, counted from 0."""
+        return self.spec.learning_rate(step if self.constant_lr_at is None else self.constant_lr_at)
+
     def _batch(self, step: int) -> torch.Tensor:
+        """Row numbers of a step's batch; the last batch of an epoch may be short."""
         epoch, position = divmod(step, self.per_epoch)
         if epoch != self.epoch:
             stream = np.random.Generator(np.random.PCG64([self.spec.seed, epoch]))
             self.epoch, self.order = epoch, torch.from_numpy(stream.permutation(len(self.x)))
         return self.order[position * self.spec.batch : (position + 1) * self.spec.batch]
 
-    def check_finite(self, loss: torch.Tensor, step: int) -> None:
+    def check_finite(self, loss: torch.Tensor, done: int, *, weights: bool) -> None:
         """Stop as soon as there is nothing left to train."""
-        if not bool(torch.isfinite(loss)):
-            rate = self.spec.learning_rate(step)
+        found = f"the loss is {float(loss)}" if not bool(torch.isfinite(loss)) else ""
+        if not found and weights and not all(bool(p.isfinite().all()) for p in self.parameters):
+            found = "a weight is not a finite number"
+        if found:
             raise input_error(
                 "training-diverged",
-                f"the loss is {float(loss)} at step {step + 1} (learning rate {rate:g})",
+                f"{found} after step {done} (learning rate {self.learning_rate(done - 1):g})",
                 help=("lower the learning rate, add warmup, or set clip_norm",),
             )
+
+
+EVALUATION_BATCH = 1000
 
 
 def evaluate(
     model: nn.Module, state: State, data: Arrays, *, loss: str = "cross_entropy", threads: int = 1
 ) -> dict[str, float]:
-    """Accuracy and mean loss on a data set, in evaluation mode.
+    """Accuracy (a share) and mean loss on a data set, in evaluation mode.
 
-    Raises `InputError`: model-data-shape, data-labels, torch-forward.
+    `model` is overwritten. Raises `InputError`: model-data-shape, data-labels, torch-forward,
+    state-mismatch.
     """
-    load_model(model, state)
     measure = LOSSES[loss]
     x, y = torch.from_numpy(data.x), torch.from_numpy(data.y)
     right, total = 0, 0.0
-    with _settings(threads), torch.inference_mode():
-        _check_fit(model, data)
-        model.eval()
+    load_model(model, state)
+    with fixed_threads(threads), torch.inference_mode():
+        check_fit(model, data)
         for first in range(0, len(x), EVALUATION_BATCH):
             part = slice(first, first + EVALUATION_BATCH)
-            output = model(x[part])
+            output = forward(model, x[part].clone())
             right += int((output.argmax(dim=1) == y[part]).sum())
             total += float(measure(output, y[part])) * len(y[part])
     return {"accuracy": right / len(x), "loss": total / len(x)}
-
-
-def _cross_entropy(output: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    return functional.cross_entropy(output, labels)
-
-
-def _squared_error(output: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """Mean squared distance from the one-hot label."""
-    target = functional.one_hot(labels, output.shape[1]).to(output.dtype)
-    return functional.mse_loss(output, target)
-
-
-LOSSES: Mapping[str, Callable[[torch.Tensor, torch.Tensor], torch.Tensor]] = {
-    "cross_entropy": _cross_entropy,
-    "mse": _squared_error,
-}
 
 
 def _optimizer(spec: TrainingSpec, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
@@ -195,59 +194,4 @@ def _optimizer(spec: TrainingSpec, parameters: list[nn.Parameter]) -> torch.opti
         eps=spec.eps,
         weight_decay=spec.weight_decay,
         foreach=True,
-    )
-
-
-def _grad(parameter: nn.Parameter) -> torch.Tensor:
-    if parameter.grad is None:  # a layer the loss does not reach
-        parameter.grad = torch.zeros_like(parameter)
-    return parameter.grad
-
-
-@contextmanager
-def _settings(threads: int) -> Iterator[None]:
-    """A fixed number of threads and deterministic algorithms, whatever surrounds the call."""
-    before = torch.get_num_threads()
-    deterministic = torch.are_deterministic_algorithms_enabled()
-    torch.set_num_threads(threads)
-    torch.use_deterministic_algorithms(True)
-    try:
-        with torch.random.fork_rng(devices=[]):
-            yield
-    finally:
-        torch.set_num_threads(before)
-        torch.use_deterministic_algorithms(deterministic)
-
-
-def _check_fit(model: nn.Module, data: Arrays) -> None:
-    """One example through the network before any work: shapes and number of classes."""
-    sample = torch.from_numpy(data.x[:2])
-    model.eval()
-    with torch.no_grad():
-        try:
-            output: Any = model(sample)
-        except (RuntimeError, ValueError, TypeError, IndexError) as error:
-            raise _forward_failed(error, sample) from error
-    if not torch.is_tensor(output) or output.ndim != 2 or len(output) != len(sample):
-        found = f"shape {list(output.shape)}" if torch.is_tensor(output) else type(output).__name__
-        raise input_error(
-            "model-data-shape",
-            f"the model gives {found} for {len(sample)} examples, not [examples, classes]",
-            help=("a classifier returns one row of scores for each example",),
-        )
-    highest = int(data.y.max())
-    if highest >= output.shape[1]:
-        raise input_error(
-            "data-labels",
-            f"label {highest} does not fit a model with {output.shape[1]} outputs",
-            help=(f"labels run from 0 to {output.shape[1] - 1}",),
-        )
-
-
-def _forward_failed(error: Exception, x: torch.Tensor) -> InputError:
-    first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-    return input_error(
-        "model-data-shape",
-        f"the model cannot take examples of shape {list(x.shape[1:])} ({x.dtype}): {first}",
-        help=("compare the data's shape with what the model's forward expects",),
     )

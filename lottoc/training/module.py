@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -9,8 +10,39 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from lottoc.diagnostics import input_error
+from lottoc.diagnostics import InputError, input_error
+from lottoc.frontends.torch_layers import layer_weight_names
 from lottoc.training.state import MODEL, OPTIMIZER, State
+
+
+def named_tensors(module: nn.Module) -> dict[str, torch.Tensor]:
+    """The parameters and buffers of `state_dict`, each under one name.
+
+    A tied tensor has several names; it is kept under that of its first prunable layer, or else
+    under the first of all. Raises `InputError` (torch-state) for state that is no tensor.
+    """
+    named: Mapping[str, Any] = module.state_dict(keep_vars=True)
+    layers = [name for name in layer_weight_names(module) if name in named]
+    found: dict[str, torch.Tensor] = {}
+    seen: set[int] = set()
+    for name in [*layers, *named]:
+        tensor = named[name]
+        if not torch.is_tensor(tensor):
+            kind = type(tensor).__name__
+            raise input_error("torch-state", f'"{name}" of the model holds {kind}, not a tensor')
+        if id(tensor) not in seen:
+            seen.add(id(tensor))
+            found[name] = tensor
+    return found
+
+
+def aliases(module: nn.Module) -> dict[str, list[str]]:
+    """All names of each tensor of `named_tensors`, by the one it is kept under."""
+    named: Mapping[str, Any] = module.state_dict(keep_vars=True)
+    return {
+        name: [other for other, value in named.items() if value is tensor]
+        for name, tensor in named_tensors(module).items()
+    }
 
 
 def to_array(tensor: torch.Tensor) -> NDArray[Any]:
@@ -32,10 +64,11 @@ def to_tensor(array: NDArray[Any]) -> torch.Tensor:
 
 def state_of(module: nn.Module, optimizer: torch.optim.Optimizer | None, step: int) -> State:
     """Everything a training needs to go on from here."""
-    arrays = {f"{MODEL}{name}": to_array(value) for name, value in module.state_dict().items()}
+    named = named_tensors(module)
+    arrays = {f"{MODEL}{name}": to_array(tensor) for name, tensor in named.items()}
     if optimizer is not None:
-        for name, parameter in module.named_parameters():
-            for slot, value in optimizer.state.get(parameter, {}).items():
+        for name, tensor in named.items():
+            for slot, value in optimizer.state.get(tensor, {}).items():
                 if value is not None:
                     arrays[f"{OPTIMIZER}{name}/{slot}"] = to_array(torch.as_tensor(value))
     return State(arrays, step)
@@ -46,23 +79,31 @@ def load_model(module: nn.Module, state: State) -> None:
 
     Raises `InputError` (state-mismatch) if the model's code has changed its parameters.
     """
-    tensors = {name: to_tensor(array) for name, array in state.part(MODEL).items()}
-    try:
-        module.load_state_dict(tensors)
-    except RuntimeError as error:
-        raise input_error(
-            "state-mismatch", f"the model does not fit its weights: {error}"
-        ) from None
+    named, arrays = named_tensors(module), state.part(MODEL)
+    if extra := [name for name in arrays if name not in named]:
+        raise _mismatch(f'it has no "{extra[0]}"')
+    with torch.no_grad():
+        for name, tensor in named.items():
+            if name not in arrays:
+                raise _mismatch(f'"{name}" is new')
+            value = to_tensor(arrays[name])
+            if value.shape != tensor.shape or value.dtype != tensor.dtype:
+                was, now = (f"{list(t.shape)} {t.dtype}" for t in (value, tensor))
+                raise _mismatch(f'"{name}" is {now}, not {was}')
+            tensor.copy_(value)
+
+
+def _mismatch(what: str) -> InputError:
+    return input_error(
+        "state-mismatch",
+        f"the model does not fit its weights: {what}",
+        help=("the function must build the same network every time it is called",),
+    )
 
 
 def load_optimizer(module: nn.Module, optimizer: torch.optim.Optimizer, state: State) -> None:
     """Give an optimizer the slots of a state; parameters without slots start fresh."""
-    slots = state.part(OPTIMIZER)
-    for name, parameter in module.named_parameters():
-        own = {
-            key.rpartition("/")[2]: to_tensor(value)
-            for key, value in slots.items()
-            if key.rpartition("/")[0] == name
-        }
-        if own:
-            optimizer.state[parameter] = own
+    named = named_tensors(module)
+    for key, value in state.part(OPTIMIZER).items():
+        name, _, slot = key.rpartition("/")
+        optimizer.state[named[name]][slot] = to_tensor(value)

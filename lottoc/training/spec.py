@@ -39,9 +39,10 @@ class TrainingSpec:
         """A specification from plain data; lists become tuples, unknown keys are an error."""
         known = {field.name for field in fields(TrainingSpec)}
         assert set(options) <= known, f"unknown options {set(options) - known}"
-        return TrainingSpec(
-            **{k: tuple(v) if isinstance(v, list) else v for k, v in options.items()}
-        )
+        plain: dict[str, Any] = {
+            k: tuple(v) if isinstance(v, list) else v for k, v in options.items()
+        }
+        return TrainingSpec(**plain)
 
     def learning_rate(self, step: int) -> float:
         """The learning rate of one step, counted from 0."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,36 +32,55 @@ class State:
 
     def part(self, prefix: str) -> dict[str, NDArray[Any]]:
         """Arrays under a prefix, without it."""
-        return {
-            name.removeprefix(prefix): array
-            for name, array in self.arrays.items()
-            if name.startswith(prefix)
-        }
+        names = [name for name in self.arrays if name.startswith(prefix)]
+        return {name.removeprefix(prefix): self.arrays[name] for name in names}
 
     def without_optimizer(self) -> State:
         """The same moment with a fresh optimizer."""
-        kept = {k: v for k, v in self.arrays.items() if not k.startswith(OPTIMIZER)}
-        return State(kept, self.step)
+        kept = [name for name in self.arrays if not name.startswith(OPTIMIZER)]
+        return State({name: self.arrays[name] for name in kept}, self.step)
 
     def save(self, path: Path) -> None:
         """Write a safetensors file; equal states give equal bytes."""
         from safetensors.numpy import save_file
 
-        arrays = {name: np.ascontiguousarray(self.arrays[name]) for name in sorted(self.arrays)}
+        arrays = {name: np.asarray(self.arrays[name], order="C") for name in sorted(self.arrays)}
         save_file({**arrays, "step": np.array(self.step, dtype=np.int64)}, path)
 
     @staticmethod
     def load(path: Path) -> State:
-        """Read what `save` wrote; raises `InputError` if the file is damaged."""
-        from safetensors import SafetensorError
-        from safetensors.numpy import load_file
+        """Open what `save` wrote; an array is read when it is first asked for.
+
+        Raises `InputError` (state-damaged) if the file is missing, cut short or something else.
+        """
+        from safetensors import SafetensorError, safe_open
 
         try:
-            arrays = load_file(path)
-        except (SafetensorError, OSError) as error:
+            file: Any = safe_open(path, framework="np")
+            step = int(file.get_tensor("step"))
+            names = tuple(name for name in file.keys() if name != "step")  # noqa: SIM118
+        except (SafetensorError, OSError, TypeError) as error:
             raise input_error("state-damaged", f"cannot read {path}: {error}") from error
-        step = int(arrays.pop("step"))
-        return State(arrays, step)
+        return State(_Stored(file, names), step)
+
+
+class _Stored(Mapping[str, NDArray[Any]]):
+    """The arrays of an open safetensors file, which stays mapped even if it is deleted."""
+
+    def __init__(self, file: Any, names: tuple[str, ...]) -> None:
+        self._file, self._names = file, dict.fromkeys(names)
+
+    def __getitem__(self, name: str) -> NDArray[Any]:
+        if name not in self._names:
+            raise KeyError(name)
+        array: NDArray[Any] = self._file.get_tensor(name)
+        return array
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
 
 
 def signed_constant(state: State, layers: Sequence[str]) -> State:
