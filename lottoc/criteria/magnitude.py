@@ -16,6 +16,9 @@ class Magnitude:
     """Keep the largest |w|."""
 
     def score(self, weight: NDArray[Any], layer: Layer) -> NDArray[Any]:
-        """|w| in float32, or float64 for float64 weights."""
+        """|w| in float32, or float64 for float64 weights; laid out as the weight is."""
+        import numpy as np
+
         wide = "float64" if weight.dtype == "float64" else "float32"
-        return abs(weight.astype(wide, copy=False))
+        scores: NDArray[Any] = np.absolute(weight, dtype=wide)  # widens piece by piece
+        return scores

@@ -23,7 +23,7 @@ from lottoc.ir import lotto, mask
 from lottoc.ir.plain import from_dictionary, strings
 from lottoc.ir.types import LayerMaskType
 from lottoc.masks.mask import Mask, load_masks, save_masks, shuffle
-from lottoc.masks.select import NonFiniteScores, keep_best, keep_best_global, keep_n_of_m
+from lottoc.masks.select import Each, NonFiniteScores, keep_best, keep_best_global, keep_n_of_m
 from lottoc.progress import Progress
 from lottoc.signature import Layer
 
@@ -292,9 +292,10 @@ def _keep_nm(op: mask.KeepNMOp, value: Value, bench: Bench) -> list[Any]:
 
 
 def _keep_global(op: mask.KeepGlobalOp, value: Value, bench: Bench) -> list[Any]:
-    within = [value(m).to_bool() for m in op.within] or None
+    scores = Each(op.scores, value)
+    within = Each([value(m) for m in op.within], Mask.to_bool) if op.within else None
     try:
-        kept = keep_best_global([value(s) for s in op.scores], op.kept.value.data, within)
+        kept = keep_best_global(scores, op.kept.value.data, within)
     except NonFiniteScores as error:
         raise _finite(op, op.scores[error.position], error) from error
     return [Mask.from_bool(array) for array in kept]

@@ -59,7 +59,7 @@ class Bench:
 
 
 def test_one_round_from_the_beginning_by_hand() -> None:
-    """θ_T = (.1, −.5, .3, −.05, .2), 40 %: positions 3 and 0 go; the ticket is (0, −1, 1, 0, −1)."""
+    """θ_T = (.1, −.5, .3, −.05, .2), 40 %: 3 and 0 go; the ticket is (0, −1, 1, 0, −1)."""
     bench = Bench()
     found = Imp(rounds=1).find(bench)
     assert found.masks.tolist() == [False, True, True, False, True]
