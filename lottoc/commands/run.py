@@ -1,0 +1,73 @@
+"""What every command does around its work: print what was found, exit with the right code."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from lottoc.commands.options import Format
+from lottoc.diagnostics import Diagnostic, Findings, LottoError, render, to_json
+
+if TYPE_CHECKING:
+    from lottoc.front import Request
+
+Work = Callable[[Findings], dict[str, Any]]
+"""Does a command's work; gives what `--format json` prints beside the diagnostics."""
+
+
+def run(work: Work, format: Format, *, quiet: bool = False, werror: bool = False) -> None:
+    """Run a command's work, print what was found, and exit with the right code."""
+    findings = Findings()
+    result: dict[str, Any] = {}
+    errors: Sequence[Diagnostic] = ()
+    code = 0
+    try:
+        result = work(findings)
+    except LottoError as error:
+        errors, code = error.diagnostics, error.exit_code
+        rows = getattr(error, "rows", None)
+        if rows and format is Format.text:
+            from lottoc.report.table import outcome_table
+
+            print(outcome_table(rows, []))
+    softer = [d for d in findings.diagnostics if d.severity != "error"]
+    if werror and code == 0 and any(d.severity == "warning" for d in softer):
+        code = 2
+    everything = [*(() if quiet else softer), *errors]
+    if format is Format.json:
+        listed = [to_json(d) for d in everything]
+        print(json.dumps({"exit_code": code, "diagnostics": listed, **result}, indent=2))
+    else:
+        show(everything)
+    raise typer.Exit(code)
+
+
+def show(diagnostics: Sequence[Diagnostic]) -> None:
+    """Print diagnostics for people on standard error."""
+    color = sys.stderr.isatty() and "NO_COLOR" not in os.environ
+    for diagnostic in diagnostics:
+        print(render(diagnostic, color=color), end="\n\n", file=sys.stderr)
+
+
+def request(
+    recipe: Path, define: Sequence[str] | None, store: Path | None, *, quiet: bool
+) -> Request:
+    """What the command line asks for."""
+    from lottoc.engine.store import Store, default_root
+    from lottoc.front import Request
+    from lottoc.progress import for_stream
+
+    defines = {}
+    for text in define or ():
+        name, equals, value = text.partition("=")
+        if not equals or not name.strip():
+            raise typer.BadParameter(f'"{text}" is not NAME=VALUE', param_hint="-D")
+        defines[name.strip()] = value
+    opened = Store(store if store is not None else default_root())
+    return Request(recipe, opened, defines, for_stream(sys.stderr, quiet=quiet))
