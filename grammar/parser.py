@@ -55,6 +55,14 @@ def parse_value(source: Source) -> Value:
     return cast(Value, value)
 
 
+def read_piece(source: Source, start: Start, begin: int, end: int) -> Node | None:
+    """The tree of a part of a source; None if it does not parse or nests too deep for a walk."""
+    findings = Findings()
+    node = _build(source, start, begin, end, findings)
+    deep = any(d.code == "nesting-too-deep" for d in findings.diagnostics)
+    return None if deep else node
+
+
 def _scan(source: Source, findings: Findings) -> Scan:
     if len(source.text) > MAX_LENGTH:
         message = f"the recipe has {len(source.text)} characters, more than {MAX_LENGTH}"

@@ -59,3 +59,14 @@ def front(request: Request, findings: Findings, *, deep: bool) -> tuple[Source, 
     findings.raise_errors()
     assert program is not None
     return source, program
+
+
+def note_unknown_layers(program: Program, findings: Findings) -> None:
+    """Note the models whose layers are not known yet, so that selections went unchecked."""
+    for name in program.unknown_models:
+        findings.note(
+            "layers-unknown",
+            f'the layers of "{name}" are not known yet, so selections were not checked',
+            program.models[name].span,
+            help="lottoc check --load-models  loads the model once and remembers its layers",
+        )

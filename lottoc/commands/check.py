@@ -35,17 +35,11 @@ def check(
     """Check types and shapes; no data is opened and nothing is trained."""
 
     def work(findings: Findings) -> dict[str, Any]:
-        from lottoc.front import front
+        from lottoc.front import front, note_unknown_layers
 
         asked = request(recipe, define, store, quiet=True)
         _, program = front(asked, findings, deep=load_models)
-        for name in program.unknown_models:
-            findings.note(
-                "layers-unknown",
-                f'the layers of "{name}" are not known yet, so selections were not checked',
-                program.models[name].span,
-                help="lottoc check --load-models  loads the model once and remembers its layers",
-            )
+        note_unknown_layers(program, findings)
         if format is Format.text and not quiet:
             tickets = len([t for t in program.tickets if t != "dense"])
             made = f"{_count(tickets, 'ticket')}, {_count(len(program.emits), 'artefact')}"

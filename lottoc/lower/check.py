@@ -36,6 +36,14 @@ def check(
     return _Checker(recipe, folder, catalog, defines, findings).program()
 
 
+def survey(recipe: syntax.Recipe, folder: Path, catalog: Catalog, findings: Findings) -> Program:
+    """What can be said of a recipe whatever is wrong with it, for an editor to show.
+
+    Holds only what was read without an error; `findings` receives what `check` would report.
+    """
+    return _Checker(recipe, folder, catalog, {}, findings).everything()
+
+
 class _Checker:
     def __init__(
         self,
@@ -52,14 +60,16 @@ class _Checker:
         self.reader = Reader(findings, self._params(defines))
 
     def program(self) -> Program | None:
+        program = self.everything()
+        return None if self.findings.errors or self.findings.inputs else program
+
+    def everything(self) -> Program:
         self._sort_items()
         models = self._each("model", self._model)
         data = self._each("data", lambda b: check_data(self.reader, b, self.folder))
         trainings = self._each("training", lambda b: check_training(self.reader, b))
         tickets, requirements, emits = self._tickets(models, data, trainings)
         self._unused_params()
-        if self.findings.errors or self.findings.inputs:
-            return None
         unknown = tuple(m.name for m in models.values() if m.signature is None)
         return Program(models, data, trainings, tickets, requirements, emits, unknown)
 

@@ -1,0 +1,156 @@
+"""Which words may stand where: the values of every key and the options of every function.
+
+All of it comes from the compiler's own registries, so a new criterion or method is offered as
+soon as it exists.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from lottoc import criteria, methods
+from lottoc.grammar import syntax
+from lottoc.lower.blocks import SHAPES
+from lottoc.lower.check import FORMATS, TARGETS, VALUES
+from lottoc.lower.expressions import METRICS
+from lottoc.lower.sources import LOSSES, OPTIMIZERS, SCHEDULES
+from lottoc.lower.tickets import SCOPES
+from lottoc.methods.lab import Duration
+
+LAYER_WORDS = ("all", "linear", "conv", "first", "last", "size")
+EMIT_KINDS = ("onnx",)
+TICKET_PROPERTIES = (*METRICS, "mask")
+
+
+@dataclass(frozen=True)
+class Option:
+    """An argument of a function, as the recipe writes it."""
+
+    name: str
+    kind: str
+    default: str
+    choices: tuple[str, ...] = ()
+
+
+def words(kind: str, key: str) -> tuple[str, ...]:
+    """The bare words and functions a key takes, names of the recipe's own things left aside."""
+    return tuple(_WORDS.get((kind, key), ()))
+
+
+def keys(kind: str) -> tuple[str, ...]:
+    """The keys of a block that this version has."""
+    return SHAPES[kind].keys if kind in SHAPES else ()
+
+
+def planned(kind: str, key: str) -> frozenset[str]:
+    """Words of the language that this version refuses."""
+    return {
+        ("ticket", "criterion"): criteria.PLANNED,
+        ("ticket", "method"): methods.PLANNED,
+    }.get((kind, key), frozenset())
+
+
+def shape(kind: str, key: str, function: str) -> type | None:
+    """The dataclass whose fields are the options of a function; None where there is none."""
+    match kind, key:
+        case "ticket", "criterion" if function in criteria.CRITERIA:
+            return criteria.criterion_class(function)
+        case "ticket", "method" if function in methods.METHODS:
+            return methods.method_class(function)
+        case "training", "optimizer":
+            return OPTIMIZERS.get(function)
+        case "training", "schedule":
+            return SCHEDULES.get(function)
+    return None
+
+
+def options(kind: str, key: str, function: str) -> tuple[Option, ...]:
+    """The options of a function in the value of a key."""
+    if function == "npz":
+        return (Option("x", "text", '"x"'), Option("y", "text", '"y"'))
+    if function in ("reinit", "shuffle"):
+        return (Option("seed", "whole number", ""),)
+    found = shape(kind, key, function)
+    if found is None:
+        return ()
+    kinds = typing.get_type_hints(found)
+    return tuple(_option(f, kinds[f.name]) for f in dataclasses.fields(found) if f.init)
+
+
+def documentation(kind: str, key: str, function: str) -> str:
+    """What a criterion or method says of itself."""
+    found = shape(kind, key, function)
+    own = found.__doc__ if found else None
+    if not found or not own or own.startswith(f"{found.__name__}("):
+        return ""  # a dataclass without a docstring says its own signature
+    return inspect.cleandoc(own)
+
+
+def written(value: Any) -> str:
+    """A default as a recipe writes it."""
+    match value:
+        case bool():
+            return str(value).lower()
+        case str() | int() | Duration():
+            return str(value)
+        case float():
+            return f"{value:g}"
+        case tuple() | list():
+            return f"[{', '.join(written(item) for item in value)}]"
+    return ""
+
+
+_WORDS: Mapping[tuple[str, str], tuple[str, ...]] = {
+    ("model", "source"): ("onnx", "torch"),
+    ("data", "train"): ("npz",),
+    ("data", "test"): ("npz",),
+    ("training", "optimizer"): tuple(OPTIMIZERS),
+    ("training", "schedule"): tuple(SCHEDULES),
+    ("training", "loss"): LOSSES,
+    ("ticket", "layers"): LAYER_WORDS,
+    ("ticket", "criterion"): tuple(criteria.CRITERIA),
+    ("ticket", "scope"): SCOPES,
+    ("ticket", "pattern"): ("unstructured", "2:4", "1:4", "4:8"),
+    ("ticket", "method"): tuple(methods.METHODS),
+    ("ticket", "weights"): ("reinit", "signs"),
+    ("ticket", "mask"): ("shuffle",),
+    ("emit", "format"): FORMATS,
+    ("emit", "values"): VALUES,
+    ("emit", "target"): tuple(f'"{target}"' for target in TARGETS),
+}
+
+
+def _option(field: dataclasses.Field[Any], kind: Any) -> Option:
+    required = field.default is dataclasses.MISSING
+    default = "" if required else written(field.default)
+    if typing.get_origin(kind) in (typing.Union, types.UnionType):
+        (kind,) = (k for k in typing.get_args(kind) if k is not type(None))
+    choices: tuple[str, ...] = ()
+    if typing.get_origin(kind) is Literal:
+        choices = typing.get_args(kind)
+    elif kind is bool:
+        choices = ("true", "false")
+    return Option(field.name, _NAMES.get(kind, "one of" if choices else "list"), default, choices)
+
+
+_NAMES: Mapping[Any, str] = {
+    bool: "truth value",
+    int: "whole number",
+    float: "number",
+    str: "text",
+    Duration: "steps or epochs",
+}
+
+
+def function_of(value: syntax.Value) -> str | None:
+    """The name in `name` or `name(…)`."""
+    match value:
+        case syntax.Name(value=name) | syntax.Call(function=syntax.Name(value=name)):
+            return name
+    return None
