@@ -1,0 +1,328 @@
+"""Removes units that nothing reads or that nothing reaches: the graph becomes smaller, exactly.
+
+A unit is needed if a needed unit reads it with a weight that is not zero, unless what it reads is
+a constant that can move into the reader's bias. Everything else leaves, row and column.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from lottoc.backends.onnx.structure.constants import (
+    Numbers,
+    absorbable,
+    bias_of,
+    find_constants,
+)
+from lottoc.backends.onnx.structure.operators import BINARY, constant, rank
+from lottoc.backends.onnx.structure.units import Linear, Units, find_units
+
+Bools = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Shrunk:
+    """A layer that lost units: its weight's name and its [out, in] before and after."""
+
+    weight: str
+    before: tuple[int, int]
+    after: tuple[int, int]
+
+
+@dataclass
+class Removal:
+    """What was removed, and which layers pass nothing on that depends on the input."""
+
+    layers: list[Shrunk] = field(default_factory=list)
+    constant_layers: list[str] = field(default_factory=list)
+    unread_layers: list[str] = field(default_factory=list)
+
+
+def remove_dead_units(model: ir.Model) -> Removal:
+    """Shrink the main graph in place; its outputs stay the same up to rounding of biases.
+
+    Shapes must have been inferred; weights are initializers. Outputs keep their shapes.
+    """
+    units = find_units(model.graph)
+    numbers = find_constants(model.graph, units)
+    needed = _needed(units, numbers)
+    removal = Removal()
+    for linear in units.linears:
+        _note(linear, numbers, needed, removal)
+    if needed.all():
+        return removal
+    rewrite = _Rewrite(model.graph, units, numbers, needed)
+    rewrite.run()
+    removal.layers = rewrite.layers
+    return removal
+
+
+def _note(
+    linear: Linear, numbers: dict[ir.Value, Numbers], needed: Bools, removal: Removal
+) -> None:
+    weight = linear.node.inputs[1]
+    assert weight is not None
+    output = linear.node.outputs[0]
+    if not np.isnan(numbers[output]).any():
+        removal.constant_layers.append(weight.name or "")
+    if not needed[linear.target.ids].any():
+        removal.unread_layers.append(weight.name or "")
+
+
+def _needed(units: Units, numbers: dict[ir.Value, Numbers]) -> Bools:
+    """Which units must stay; the least set that contains the pinned and all that it reads."""
+    labels = units.labels()
+    needed = np.zeros(units.count, np.bool_)
+    for ids in units.pinned:
+        needed[labels[ids]] = True
+    demands = [_demand(linear, numbers) for linear in units.linears]
+    while True:
+        before = int(needed.sum())
+        for linear, reads in zip(reversed(units.linears), reversed(demands), strict=True):
+            if linear.source is not None:
+                rows = needed[labels[linear.target.ids]]
+                read = _read_columns(linear, reads, rows)
+                needed[labels[linear.source.ids[read]]] = True
+        _keep_shapes_legal(units, labels, needed)
+        if int(needed.sum()) == before:
+            return needed[labels]
+
+
+def _demand(linear: Linear, numbers: dict[ir.Value, Numbers]) -> Bools:
+    """[out, in / groups]: which weights need their input, because it is no constant to absorb."""
+    reads: Bools = (linear.weight != 0).any(axis=2)
+    source = linear.node.inputs[0]
+    if source is not None and source in numbers:
+        free = ~absorbable(linear, numbers[source])
+        rows, columns = linear.weight.shape[0] // linear.groups, linear.weight.shape[1]
+        for group in range(linear.groups):
+            reads[group * rows : (group + 1) * rows] &= free[
+                group * columns : (group + 1) * columns
+            ]
+    return reads
+
+
+def _read_columns(linear: Linear, reads: Bools, rows: Bools) -> Bools:
+    grouped = (reads & rows[:, None]).reshape(linear.groups, -1, reads.shape[1])
+    result: Bools = grouped.any(axis=1).reshape(-1)
+    return result
+
+
+def _keep_shapes_legal(units: Units, labels: NDArray[np.int64], needed: Bools) -> None:
+    """No value may lose all its channels, and groups of a convolution stay of equal size."""
+    for carrier in units.carriers.values():
+        if not needed[labels[carrier.ids]].any():
+            needed[labels[carrier.ids[0]]] = True
+    for linear in units.linears:
+        if linear.groups > 1:
+            for end in (linear.source, linear.target):
+                if end is not None:
+                    _even(labels[end.ids].reshape(linear.groups, -1), needed)
+
+
+def _even(ids: NDArray[np.int64], needed: Bools) -> None:
+    """Keep a few dead units, so that every group keeps as many as the fullest."""
+    kept = needed[ids]
+    most = int(kept.sum(axis=1).max())
+    for group, row in zip(ids, kept, strict=True):
+        spare = group[~row]
+        needed[spare[: most - int(row.sum())]] = True
+
+
+@dataclass
+class _Rewrite:
+    """Slices every constant that has a number for a unit that leaves."""
+
+    graph: ir.Graph
+    units: Units
+    numbers: dict[ir.Value, Numbers]
+    needed: Bools
+    layers: list[Shrunk] = field(default_factory=list)
+    made: dict[tuple[str, bytes], ir.Value] = field(default_factory=dict)
+
+    def run(self) -> None:
+        linears = {linear.node: linear for linear in self.units.linears}
+        for node in list(self.graph):
+            if node in linears:
+                self._linear(linears[node])
+            elif node in self.units.depthwise:
+                self._depthwise(node)
+            elif node.outputs and node.outputs[0] in self.units.carriers:
+                self._other(node)
+        for value in self.units.carriers:
+            if self._kept(value) is not None:
+                value.shape = None
+        for name in [n for n, v in self.graph.initializers.items() if not v.uses()]:
+            if not self.graph.initializers[name].is_graph_output():
+                del self.graph.initializers[name]
+
+    def _kept(self, value: ir.Value | None) -> Bools | None:
+        """Which channels of a value stay; None if it loses none."""
+        carrier = self.units.carriers.get(value) if value is not None else None
+        if carrier is None:
+            return None
+        kept = self.needed[carrier.ids]
+        return None if kept.all() else kept
+
+    def _linear(self, linear: Linear) -> None:
+        rows, columns = self._kept(linear.node.outputs[0]), self._kept(linear.node.inputs[0])
+        if rows is None and columns is None:
+            return
+        before = (linear.weight.shape[0], linear.weight.shape[1] * linear.groups)
+        if columns is not None:
+            self._absorb(linear, columns)
+        value = linear.node.inputs[1]
+        assert value is not None
+
+        def sliced(weight: NDArray[np.generic]) -> NDArray[np.generic]:
+            weight = weight.T if linear.transposed else weight
+            if columns is not None:
+                weight = _grouped_columns(weight, columns, linear.groups)
+            weight = weight if rows is None else weight[rows]
+            return np.ascontiguousarray(weight.T if linear.transposed else weight)
+
+        self._replace(linear.node, 1, sliced)
+        if rows is not None and len(linear.node.inputs) > 2 and linear.node.inputs[2] is not None:
+            self._replace(linear.node, 2, lambda bias: _along(bias, rows, -1))
+        after = (
+            before[0] if rows is None else int(rows.sum()),
+            before[1] if columns is None else int(columns.sum()),
+        )
+        self.layers.append(Shrunk(value.name or "", before, after))
+
+    def _absorb(self, linear: Linear, columns: Bools) -> None:
+        """Move what constant columns that leave contribute into the bias."""
+        source = linear.node.inputs[0]
+        assert source is not None
+        numbers = self.numbers.get(source)
+        if numbers is None:
+            return
+        values = np.where(columns | np.isnan(numbers), 0.0, numbers)
+        if not values.any():
+            return
+        outputs, per_group = linear.weight.shape[:2]
+        sums = linear.weight.sum(axis=2, dtype=np.float64)
+        blocks = sums.reshape(linear.groups, outputs // linear.groups, per_group)
+        moved = np.einsum("gok,gk->go", blocks, values.reshape(linear.groups, per_group))
+        bias = (bias_of(linear.node, outputs) + moved.reshape(-1)).astype(linear.weight.dtype)
+        self._set_bias(linear.node, bias)
+
+    def _set_bias(self, node: ir.Node, bias: NDArray[np.generic]) -> None:
+        if node.op_type == "MatMul":
+            self._add_after(node, bias)
+            return
+        weight = node.inputs[1]
+        assert weight is not None
+        value = self._initializer(f"{weight.name}.bias", bias)
+        if len(node.inputs) < 3:
+            node.resize_inputs(3)
+        node.replace_input_with(2, value)
+
+    def _add_after(self, node: ir.Node, bias: NDArray[np.generic]) -> None:
+        """A MatMul has no bias: an Add takes it, which is sliced like any other later on."""
+        output = node.outputs[0]
+        value = self._initializer(f"{output.name}.bias", bias)
+        new = ir.Node("", "Add", [output, value], num_outputs=1)
+        added = new.outputs[0]
+        added.name, added.type, added.shape = f"{output.name}.biased", output.type, output.shape
+        for user, index in list(output.uses()):
+            if user is not new:
+                user.replace_input_with(index, added)
+        self.graph.insert_after(node, new)
+        self.units.carriers[added] = self.units.carriers[output]
+        self._other(new)
+
+    def _depthwise(self, node: ir.Node) -> None:
+        kept = self._kept(node.outputs[0])
+        if kept is None:
+            return
+        self._replace(node, 1, lambda weight: weight[kept])
+        if len(node.inputs) > 2 and node.inputs[2] is not None:
+            self._replace(node, 2, lambda bias: bias[kept])
+        node.attributes["group"] = ir.AttrInt64("group", int(kept.sum()))
+
+    def _other(self, node: ir.Node) -> None:
+        kept = self._kept(node.outputs[0])
+        if kept is None:
+            return
+        axis = self.units.carriers[node.outputs[0]].axis
+        if node.op_type == "BatchNormalization":
+            for index in range(1, 5):
+                self._replace(node, index, lambda numbers: numbers[kept])
+        elif node.op_type in BINARY:
+            length = rank(node.outputs[0]) or 0
+            for index in (0, 1):
+                if constant(node.inputs[index]) is not None:
+                    self._replace(node, index, lambda c: _along(c, kept, axis - length))
+        elif node.op_type == "Reshape":
+            count = int(kept.sum())
+            self._replace(node, 1, lambda shape: _with_length(shape, axis, kept.size, count))
+
+    def _replace(
+        self,
+        node: ir.Node,
+        index: int,
+        change: Callable[[NDArray[np.generic]], NDArray[np.generic]],
+    ) -> None:
+        """Give one input of one node new numbers; others that share the constant keep theirs."""
+        value = node.inputs[index]
+        numbers = constant(value)
+        assert value is not None
+        assert numbers is not None
+        changed = change(numbers)
+        if changed is not numbers:
+            node.replace_input_with(index, self._initializer(value.name or "", changed))
+
+    def _initializer(self, name: str, numbers: NDArray[np.generic]) -> ir.Value:
+        """A new constant; equal ones made from the same constant are one."""
+        key = (name, numbers.tobytes())
+        if key not in self.made:
+            fresh = f"{name}.live"
+            while fresh in self.graph.initializers:
+                fresh += "+"
+            tensor = ir.tensor(np.ascontiguousarray(numbers), name=fresh)
+            value = ir.Value(
+                name=fresh,
+                shape=ir.Shape(numbers.shape),
+                type=ir.TensorType(tensor.dtype),
+                const_value=tensor,
+            )
+            self.graph.register_initializer(value)
+            self.made[key] = value
+        return self.made[key]
+
+
+def _grouped_columns(
+    weight: NDArray[np.generic], columns: Bools, groups: int
+) -> NDArray[np.generic]:
+    if groups == 1:
+        return weight[:, columns]
+    rows = weight.shape[0] // groups
+    parts = [
+        weight[g * rows : (g + 1) * rows][:, kept]
+        for g, kept in enumerate(columns.reshape(groups, -1))
+    ]
+    return np.concatenate(parts)
+
+
+def _along(numbers: NDArray[np.generic], kept: Bools, axis: int) -> NDArray[np.generic]:
+    """Slice a broadcast operand along an axis counted from the end, if it has it at all."""
+    if numbers.ndim < -axis or numbers.shape[axis] == 1:
+        return numbers
+    return np.compress(kept, numbers, axis=axis)
+
+
+def _with_length(
+    shape: NDArray[np.generic], axis: int, before: int, after: int
+) -> NDArray[np.generic]:
+    """A Reshape's target with a shorter axis, unless it is computed there."""
+    if int(shape[axis]) != before:
+        return shape
+    changed = shape.copy()
+    changed[axis] = after
+    return changed

@@ -1,0 +1,135 @@
+"""Removing dead units changes no output, and leaves none that could still go."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from onnx.reference import ReferenceEvaluator
+from onnx_ir.passes.common import ShapeInferencePass
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from random_networks import Network, image_network, run, sequence_network
+
+from lottoc.backends.onnx.structure.dead_units import Removal, remove_dead_units
+
+
+def shrink(proto: onnx.ModelProto) -> tuple[onnx.ModelProto, Removal]:
+    model = ir.from_proto(proto)
+    model = ShapeInferencePass()(model).model
+    removal = remove_dead_units(model)
+    result = ir.to_proto(model)
+    onnx.checker.check_model(result, full_check=True)
+    return result, removal
+
+
+def same(proto: onnx.ModelProto, smaller: onnx.ModelProto, shape: tuple[int, ...]) -> None:
+    for seed in range(2):
+        x = np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
+        for a, b in zip(run(proto, x), run(smaller, x), strict=True):
+            assert a.shape == b.shape
+            np.testing.assert_allclose(a, b, atol=1e-5 * max(1.0, np.abs(a).max()))
+
+
+@given(st.integers(0, 10_000))
+@settings(max_examples=150, deadline=None)
+def test_random_image_networks(seed: int) -> None:
+    proto = image_network(seed)
+    smaller, _ = shrink(proto)
+    same(proto, smaller, (2, 3, 12, 12))
+
+
+@given(st.integers(0, 10_000))
+@settings(max_examples=80, deadline=None)
+def test_random_sequence_networks(seed: int) -> None:
+    proto = sequence_network(seed)
+    smaller, _ = shrink(proto)
+    same(proto, smaller, (2, 5, 8))
+
+
+def test_most_random_networks_shrink() -> None:
+    """The property above would hold of a pass that does nothing."""
+    changed = sum(bool(shrink(image_network(seed))[1].layers) for seed in range(40))
+    assert changed > 30
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_reference_evaluator_agrees(seed: int) -> None:
+    proto = image_network(seed)
+    smaller, _ = shrink(proto)
+    x = np.random.default_rng(0).standard_normal((1, 3, 12, 12)).astype(np.float32)
+    (expected,) = ReferenceEvaluator(proto).run(None, {"x": x})
+    (actual,) = ReferenceEvaluator(smaller).run(None, {"x": x})
+    np.testing.assert_allclose(actual, expected, atol=1e-5 * max(1.0, np.abs(expected).max()))
+
+
+def mlp(first: np.ndarray, second: np.ndarray) -> tuple[onnx.ModelProto, Network]:
+    net = Network(np.random.default_rng(0))
+    hidden, out = first.shape[0], second.shape[0]
+    bias = net.constant(np.arange(1, hidden + 1, dtype=np.float32))
+    x = net.node("Gemm", "x", net.constant(first), bias, channels=hidden, transB=1)
+    x = net.node("Relu", x, channels=hidden)
+    x = net.node("Gemm", x, net.constant(second), channels=out, transB=1)
+    return net.proto({"x": ["batch", first.shape[1]]}, {x: ["batch", out]}), net
+
+
+def test_by_hand() -> None:
+    """Unit 0 is read by nobody; unit 1 has no input, so relu(2) · 5 moves into the bias."""
+    first = np.array([[1, 2], [0, 0], [3, 0]], np.float32)
+    second = np.array([[0, 5, 7]], np.float32)
+    proto, _ = mlp(first, second)
+    smaller, removal = shrink(proto)
+    assert [(s.before, s.after) for s in removal.layers] == [((3, 2), (1, 2)), ((1, 3), (1, 1))]
+    arrays = [onnx.numpy_helper.to_array(t) for t in smaller.graph.initializer]
+    assert sorted(a.tolist() for a in arrays if a.ndim == 1) == [[3.0], [10.0]]
+    same(proto, smaller, (4, 2))
+
+
+def test_removal_cascades() -> None:
+    """Once a unit leaves, what only it has read leaves too."""
+    net = Network(np.random.default_rng(0))
+    chain = [np.eye(4, dtype=np.float32) for _ in range(4)]
+    chain[-1][:, 2] = 0
+    x = "x"
+    for weight in chain:
+        x = net.node("Gemm", x, net.constant(weight.copy()), channels=4, transB=1)
+    proto = net.proto({"x": ["batch", 4]}, {x: ["batch", 4]})
+    smaller, removal = shrink(proto)
+    assert [s.after for s in removal.layers] == [(3, 4), (3, 3), (3, 3), (4, 3)]
+    same(proto, smaller, (3, 4))
+
+
+def test_a_padded_convolution_does_not_absorb_a_constant() -> None:
+    """At its edge it reads zeros, so the constant unit has to stay."""
+    net = Network(np.random.default_rng(0))
+    net.channels["x"] = 1
+    empty = np.zeros((2, 1, 1, 1), np.float32)
+    empty[0] = 1
+    bias = net.constant(np.array([0, 3], np.float32))
+    x = net.node("Conv", "x", net.constant(empty), bias, channels=2, kernel_shape=[1, 1])
+    weight = net.constant(np.ones((1, 2, 3, 3), np.float32))
+    x = net.node("Conv", x, weight, channels=1, kernel_shape=[3, 3], pads=[1] * 4)
+    proto = net.proto({"x": ["batch", 1, 5, 5]}, {x: ["batch", 1, 5, 5]})
+    smaller, removal = shrink(proto)
+    assert removal.layers == []
+    same(proto, smaller, (1, 1, 5, 5))
+
+
+def test_a_network_that_has_lost_its_input_is_noticed() -> None:
+    proto, _ = mlp(np.zeros((3, 2), np.float32), np.ones((2, 3), np.float32))
+    smaller, removal = shrink(proto)
+    assert removal.constant_layers == ["c1", "c2"]
+    same(proto, smaller, (4, 2))
+
+
+def test_a_second_run_finds_nothing() -> None:
+    for seed in range(20):
+        once, _ = shrink(image_network(seed))
+        assert shrink(once)[1].layers == []
