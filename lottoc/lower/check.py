@@ -69,7 +69,8 @@ class _Checker:
         data = self._each("data", lambda b: check_data(self.reader, b, self.folder))
         trainings = self._each("training", lambda b: check_training(self.reader, b))
         tickets, requirements, emits = self._tickets(models, data, trainings)
-        self._unused_params()
+        if not self.findings.errors and not self.findings.inputs:
+            self._unused_params()  # what hangs on a broken block went unread, params and all
         unknown = tuple(m.name for m in models.values() if m.signature is None)
         return Program(models, data, trainings, tickets, requirements, emits, unknown)
 

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator
 from fractions import Fraction
 
 from lottoc.diagnostics import LottoError
-from lottoc.frontends.data import NpzSource, npz_shape
 from lottoc.grammar import syntax
 from lottoc.grammar.unparse import unparse
 from lottoc.lower.program import Data, Model, Selection, Ticket, Training
@@ -111,6 +110,8 @@ def _model(model: Model) -> Iterator[str]:
 
 
 def _data(data: Data) -> Iterator[str]:
+    from lottoc.frontends.data import NpzSource, npz_shape
+
     for name, split in sorted(data.splits.items()):
         try:
             shape, _ = npz_shape(NpzSource(split.path, split.x, split.y))

@@ -14,6 +14,7 @@ from lottoc.lsp.analysis import Analysis
 from lottoc.lsp.completion import complete
 from lottoc.lsp.definition import definition
 from lottoc.lsp.fixes import fixes
+from lottoc.lsp.highlight import KINDS, highlights
 from lottoc.lsp.hover import hover
 from lottoc.lsp.load import LOAD_MODELS, load_action, load_models
 from lottoc.lsp.outline import folds, outline
@@ -187,6 +188,11 @@ def _symbols(ls: Server, params: types.DocumentSymbolParams) -> list[types.Docum
     return outline(analysis) if analysis else None
 
 
+def _highlights(ls: Server, params: types.SemanticTokensParams) -> types.SemanticTokens | None:
+    analysis = ls.analysis(params.text_document.uri)
+    return types.SemanticTokens(highlights(analysis)) if analysis else None
+
+
 def _folding(ls: Server, params: types.FoldingRangeParams) -> list[types.FoldingRange] | None:
     analysis = ls.analysis(params.text_document.uri)
     return folds(analysis) if analysis else None
@@ -248,6 +254,11 @@ _FEATURES: tuple[tuple[str, Handler[Any], Any], ...] = (
     (types.TEXT_DOCUMENT_RENAME, _rename, types.RenameOptions(prepare_provider=True)),
     (types.TEXT_DOCUMENT_DOCUMENT_SYMBOL, _symbols, None),
     (types.TEXT_DOCUMENT_FOLDING_RANGE, _folding, None),
+    (
+        types.TEXT_DOCUMENT_SEMANTIC_TOKENS_FULL,
+        _highlights,
+        types.SemanticTokensLegend(KINDS, []),
+    ),
     (
         types.TEXT_DOCUMENT_CODE_ACTION,
         _actions,

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from lsprotocol import types
+from pygls.exceptions import FeatureRequestError
 from pygls.lsp.server import LanguageServer
 from pygls.uris import to_fs_path
 
@@ -20,7 +21,7 @@ from lottoc.lsp.protocol import Protocol
 from lottoc.lsp.publish import published
 from lottoc.lsp.text import WIDTHS, Width, changed
 
-_SOON = 0.03
+_SOON = 0.01
 _LATEST = 1.0
 
 
@@ -128,7 +129,9 @@ class Server(LanguageServer):
         self.window_log_message(types.LogMessageParams(types.MessageType.Error, message))
 
     def report_server_error(self, error: Exception, source: Any) -> None:
-        """What pygls could not do with a message."""
+        """What pygls could not do with a message; a request's error is its answer already."""
+        if source is FeatureRequestError:
+            return
         if isinstance(error, json.JSONDecodeError | UnicodeDecodeError):
             self.protocol.parse_error(error)
         else:
