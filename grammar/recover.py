@@ -14,7 +14,7 @@ from lottoc.diagnostics import Diagnostic, RecipeError, Source, Span
 from lottoc.grammar import syntax
 from lottoc.grammar.parser import MAX_LENGTH, parse, read_piece
 from lottoc.grammar.scan import scan
-from lottoc.grammar.tokens import Token, tokens
+from lottoc.grammar.tokens import Token, TokenKind, tokens
 
 _DROPPED = 4
 """How many words at the end of an unfinished value may be given up to read its beginning."""
@@ -45,8 +45,8 @@ def _blocks(source: Source, begin: int, end: int) -> Iterator[syntax.Item]:
     words = [t for t in tokens(source.text, begin, end) if t.kind != "comment"]
     at = 0
     while at < len(words):
-        brace = next((i for i in (at + 2, at + 3) if _is(words, i, "{")), None)
-        if brace is None or words[at].kind != "name" or words[at + 1].kind != "name":
+        brace = at + 2 + _is(words, at + 2, "string")
+        if not _is(words, at, "name") or not _is(words, at + 1, "name") or not _opens(words, brace):
             at += 1
             continue
         close = _closing(words, brace)
@@ -55,8 +55,12 @@ def _blocks(source: Source, begin: int, end: int) -> Iterator[syntax.Item]:
         at = close + 1
 
 
-def _is(words: Sequence[Token], index: int, text: str) -> bool:
-    return index < len(words) and words[index].text == text
+def _is(words: Sequence[Token], index: int, kind: TokenKind) -> bool:
+    return index < len(words) and words[index].kind == kind
+
+
+def _opens(words: Sequence[Token], index: int) -> bool:
+    return index < len(words) and words[index].text == "{"
 
 
 def _closing(words: Sequence[Token], brace: int) -> int:

@@ -354,3 +354,26 @@ def test_a_layer_that_does_not_fit_can_be_left_out(editor: Client, folder: Path)
     fixed = edited(text, action["edit"]["changes"][path.as_uri()])
     assert 'layers = linear - "head"   pattern' in fixed
     assert editor.replace(path.as_uri(), fixed) == []
+
+
+def test_what_is_offered_is_known_to_the_checker(folder: Path, environment: None) -> None:
+    client = Client(folder, capabilities={})
+    refused = {"unknown-name", "unknown-key", "not-yet", "unexpected-token", "missing-value"}
+    heads = {
+        "model": "model n { ‸ }",
+        "data": "data n { ‸ }",
+        "training": "training n { ‸ }",
+        "ticket": "ticket n { like = one   ‸ }",
+        "emit": 'emit onnx "n.onnx" { ‸ }',
+    }
+    tried = 0
+    for head in heads.values():
+        for key in labels(client, folder, f"{TRAINED}{head}"):
+            offers = labels(client, folder, TRAINED + head.replace("‸", f"{key} = ‸"))
+            for word in offers.values():
+                text = TRAINED + head.replace("‸", f"{key} = {word}")
+                found = {d["code"] for d in client.open(folder / "offer.lotto", text)}
+                assert not found & refused, text
+                tried += 1
+    assert tried > 40
+    assert client.stop() == (0, "")
