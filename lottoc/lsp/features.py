@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
@@ -11,7 +12,7 @@ from pygls.exceptions import JsonRpcException
 
 from lottoc.diagnostics import Span
 from lottoc.lsp.analysis import Analysis
-from lottoc.lsp.completion import complete
+from lottoc.lsp.completion import Offer, complete
 from lottoc.lsp.definition import definition
 from lottoc.lsp.fixes import fixes
 from lottoc.lsp.highlight import KINDS, highlights
@@ -84,27 +85,23 @@ def _completion(ls: Server, params: types.CompletionParams) -> types.CompletionL
     if _is_idle_space(params, analysis, offset):
         return types.CompletionList(False, [])
     start, offers = complete(analysis, offset)
-    place = analysis.text.range(start, offset)
-    snippets = _takes_snippets(ls)
-    items = []
-    for rank, offer in enumerate(offers):
-        text = offer.insert if snippets else _plain(offer.insert)
-        items.append(
-            types.CompletionItem(
-                offer.label,
-                kind=offer.kind,
-                documentation=types.MarkupContent(types.MarkupKind.Markdown, offer.about)
-                if offer.about
-                else None,
-                sort_text=f"{rank:04}",
-                filter_text=offer.label,
-                insert_text_format=types.InsertTextFormat.Snippet
-                if snippets
-                else types.InsertTextFormat.PlainText,
-                text_edit=types.TextEdit(place, text),
-            )
-        )
+    place, snippets = analysis.text.range(start, offset), _takes_snippets(ls)
+    items = [_item(rank, offer, place, snippets) for rank, offer in enumerate(offers)]
     return types.CompletionList(False, items)
+
+
+def _item(rank: int, offer: Offer, place: types.Range, snippets: bool) -> types.CompletionItem:
+    about = types.MarkupContent(types.MarkupKind.Markdown, offer.about) if offer.about else None
+    form = types.InsertTextFormat
+    return types.CompletionItem(
+        offer.label,
+        kind=offer.kind,
+        documentation=about,
+        sort_text=f"{rank:04}",
+        filter_text=offer.label,
+        insert_text_format=form.Snippet if snippets else form.PlainText,
+        text_edit=types.TextEdit(place, offer.insert if snippets else _plain(offer.insert)),
+    )
 
 
 def _is_idle_space(params: types.CompletionParams, analysis: Analysis, offset: int) -> bool:
@@ -123,8 +120,6 @@ def _takes_snippets(ls: Server) -> bool:
 
 def _plain(snippet: str) -> str:
     """The text of a snippet, its gaps filled with what stands in them."""
-    import re
-
     filled = re.sub(r"(?<!\\)\$\{\d+:([^}]*)\}|(?<!\\)\$\d+", lambda m: m[1] or "", snippet)
     return re.sub(r"\\([\\$}])", r"\1", filled)
 

@@ -12,6 +12,11 @@ from pathlib import Path
 from typing import Any
 
 PATIENCE = 20.0
+TRAINED = """model net { source = torch("net.py:net") }
+data set { train = npz("data.npz", x = "x_train", y = "y_train") }
+training sgd { optimizer = sgd(lr = 0.1)   batch = 10   length = 40 steps }
+ticket one { layers = linear   sparsity = 50%   method = imp(rounds = 2, rewind = 1 steps) }
+"""
 
 
 class ServerError(Exception):
