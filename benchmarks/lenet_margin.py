@@ -31,7 +31,8 @@ TARGETS = {14: "95%", 19: "98.3%"}
 
 def compile_case(optimizer: str, rounds: int, seed: int, scratch: Path) -> dict[str, float]:
     """Accuracy of dense and each ticket."""
-    text = recipe(seed, rounds).replace("sgd(lr = 0.1, momentum = 0.9)", optimizer)
+    text = recipe(seed, rounds).replace("adam(lr = 0.0012)", optimizer)
+    assert optimizer in text
     file = EXAMPLE / f".margin-{seed}-{rounds}-{OPTIMIZERS.index(optimizer)}.lotto"
     file.write_text(text)
     out = scratch / "out"
