@@ -1,0 +1,82 @@
+"""`lottoc bench`: dense against compiled, side by side in one process."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from lottoc.commands.options import Format, FormatOption, Quiet
+from lottoc.commands.run import run
+from lottoc.diagnostics import Findings, input_error
+
+if TYPE_CHECKING:
+    from lottoc.backends.onnx.bench import Timing
+
+_HEAD = f"{'batch':>6} {'threads':>8} {'dense':>12} {'compiled':>12} {'speed':>8}  error"
+EXAMPLE = "Example: lottoc bench out/minilm-2of4.onnx --against minilm.onnx --batch 1,8"
+
+
+def bench(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A compiled .onnx file.")],
+    against: Annotated[
+        Path, typer.Option("--against", metavar="DENSE", help="The .onnx file it came from.")
+    ],
+    batch: Annotated[str, typer.Option("--batch", help="Batch sizes, e.g. 1,32.")] = "1",
+    threads: Annotated[str, typer.Option("--threads", help="Thread counts, e.g. 1,2.")] = "1",
+    length: Annotated[
+        int, typer.Option("--length", min=1, help="Size of open dimensions but the first.")
+    ] = 128,
+    samples: Annotated[
+        int, typer.Option("--samples", min=1, help="Interleaved samples; the median counts.")
+    ] = 15,
+    format: FormatOption = Format.text,
+    quiet: Quiet = False,
+) -> None:
+    """Time a compiled model beside the dense one in onnxruntime, on made-up inputs."""
+    batches, counts = _numbers(batch, "--batch"), _numbers(threads, "--threads")
+
+    def work(findings: Findings) -> dict[str, Any]:
+        from lottoc.backends.onnx.bench import bench as measure
+
+        for path in (file, against):
+            if not path.is_file():
+                raise input_error("model-not-found", f"there is no model {path}", file=str(path))
+        shown, timings = format is Format.text and not quiet, []
+        for timing in measure(
+            against, file, batches=batches, threads=counts, length=length, samples=samples
+        ):
+            if shown and not timings:
+                print(_sizes(file, against), _HEAD, sep="\n")
+            if shown:
+                print(_line(timing), flush=True)
+            timings.append({**asdict(timing), "speedup": timing.speedup})
+        return {"timings": timings, "bytes": file.stat().st_size, "against": str(against)}
+
+    run(work, format, quiet=quiet)
+
+
+def _numbers(text: str, option: str) -> list[int]:
+    try:
+        numbers = [int(part) for part in text.split(",")]
+    except ValueError:
+        numbers = []
+    if not numbers or min(numbers) < 1:
+        raise typer.BadParameter(f"{json.dumps(text)} is no list like 1,8", param_hint=option)
+    return numbers
+
+
+def _sizes(file: Path, against: Path) -> str:
+    small, large = file.stat().st_size, against.stat().st_size
+    return f"{file.name}: {small / 1e6:.2f} MB, {small / large:.1%} of {against.name}"
+
+
+def _line(timing: Timing) -> str:
+    dense, compiled = timing.dense * 1e3, timing.compiled * 1e3
+    return (
+        f"{timing.batch:>6} {timing.threads:>8} {dense:>9.3f} ms {compiled:>9.3f} ms "
+        f"{timing.speedup:>7.2f}×  {timing.relative:.1e}"
+    )
