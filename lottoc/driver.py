@@ -9,23 +9,16 @@ from xdsl.dialects.builtin import ModuleOp
 
 from lottoc.artefacts import Artefact, emit, put_in_place, staging
 from lottoc.catalog import Catalog
-from lottoc.diagnostics import Diagnostic, Findings, Label, RequirementError, Source, Span
+from lottoc.diagnostics import Diagnostic, Findings, RequirementError
 from lottoc.engine.evaluate import Engine
 from lottoc.front import Request, front
 from lottoc.ir import lotto
+from lottoc.ir.laws import verify_after
+from lottoc.ir.place import labels
 from lottoc.ir.text import context
 from lottoc.lower.program import Program
 from lottoc.passes import pipeline
 from lottoc.report.report import TicketRow, build_report, ticket_rows, to_bytes
-
-_COMPARE = {
-    ">=": lambda a, b: a >= b,
-    "<=": lambda a, b: a <= b,
-    ">": lambda a, b: a > b,
-    "<": lambda a, b: a < b,
-    "==": lambda a, b: a == b,
-    "!=": lambda a, b: a != b,
-}
 
 
 @dataclass(frozen=True)
@@ -44,7 +37,7 @@ def recipe_ir(request: Request, program: Program) -> ModuleOp:
     from lottoc.lower.to_ir import lower
 
     module = lower(program, Catalog(request.store))
-    module.verify()
+    verify_after("lowering", module)
     return module
 
 
@@ -65,7 +58,7 @@ def compile_recipe(request: Request, output: Path, findings: Findings) -> Outcom
     engine = Engine(request.store, request.progress)
     engine.run(module)
     rows = ticket_rows(module, engine)
-    _check_requirements(module, engine, source, rows)
+    _check_requirements(module, engine, rows)
     with staging(output) as folder:
         artefacts = [
             emit(op, engine, folder, request.progress)
@@ -86,21 +79,18 @@ class RequirementsNotMet(RequirementError):
         self.rows = rows
 
 
-def _check_requirements(
-    module: ModuleOp, engine: Engine, source: Source, rows: list[TicketRow]
-) -> None:
+def _check_requirements(module: ModuleOp, engine: Engine, rows: list[TicketRow]) -> None:
     failed = []
     for op in module.ops:
         if isinstance(op, lotto.RequireOp):
             left, right = engine.value(op.lhs), engine.value(op.rhs)
-            if not _COMPARE[op.predicate.data](left, right):
-                start, end = map(int, op.place.data.split(":"))
+            if not lotto.COMPARISONS[op.predicate.data](left, right):
                 failed.append(
                     Diagnostic(
                         "require-failed",
                         f"{op.text.data.removeprefix('require ')} does not hold: "
                         f"{left:.6g} {op.predicate.data} {right:.6g} is false",
-                        (Label(Span(source, start, end), f"left {left:.6g}, right {right:.6g}"),),
+                        labels(op, f"left {left:.6g}, right {right:.6g}"),
                         ("no artefact was written; change the recipe, or what it asks for",),
                     )
                 )

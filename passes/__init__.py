@@ -16,6 +16,18 @@ PASSES = {
 }
 
 
+_FOREIGN = {
+    "cse": "Make equal operations one.",
+    "dce": "Drop operations whose results nobody uses.",
+}
+"""What xDSL's own passes do, which they do not say."""
+
+
+def summary(name: str) -> str:
+    """What a pass does, in one sentence."""
+    return _FOREIGN.get(name) or (pass_class(name).__doc__ or "").partition("\n")[0]
+
+
 def pass_class(name: str) -> type[ModulePass]:
     """The class of a pass; `KeyError` if there is none of that name."""
     module, _, attribute = PASSES[name].partition(":")

@@ -11,6 +11,7 @@ from xdsl.passes import ModulePass
 
 from lottoc.diagnostics import Diagnostic, RecipeError
 from lottoc.ir import mask
+from lottoc.ir.place import labels
 
 _HELP = "prune less, or leave small layers out with  layers = … - size(< 1000)"
 
@@ -20,32 +21,34 @@ def _layer(scores: SSAValue) -> str:
     return owner.layer.data if isinstance(owner, mask.ScoreOp) else "?"
 
 
-def _finding(op: Operation) -> Diagnostic | None:
+def _message(op: Operation, least: int) -> str | None:
     match op:
-        case mask.KeepOp() if op.kept.value.data == 0:
-            size = mask.scores_type(op.scores).size
-            return Diagnostic(
-                "layer-collapse",
-                f'layer "{_layer(op.scores)}" would keep none of its {size} weights',
-                help=(_HELP,),
-            )
-        case mask.KeepGlobalOp() if op.kept.value.data < len(op.scores):
-            return Diagnostic(
-                "layer-collapse",
-                f"{op.kept.value.data} weights cannot keep {len(op.scores)} layers alive",
-                help=(_HELP,),
-            )
+        case mask.KeepOp() if op.kept.value.data < least:
+            size, kept = mask.scores_type(op.scores).size, op.kept.value.data or "none"
+            return f'layer "{_layer(op.scores)}" would keep {kept} of its {size} weights'
+        case mask.KeepGlobalOp() if op.kept.value.data < least * len(op.scores):
+            each = "" if least == 1 else f" at {least} weights each"
+            return f"{op.kept.value.data} weights cannot keep {len(op.scores)} layers alive{each}"
     return None
 
 
 @dataclass(frozen=True)
 class CheckCollapsePass(ModulePass):
-    """Find layers that must collapse by the counts alone."""
+    """Find layers that must collapse by the counts alone: they would keep fewer than `least`."""
 
     name = "check-collapse"
+    least: int = 1
+
+    def __post_init__(self) -> None:
+        if self.least < 0:
+            raise ValueError(f'option "least" is {self.least}, and no layer keeps fewer than 0')
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         """Raise `RecipeError` naming every such layer once; change nothing."""
-        found = [f for inner in op.ops if (f := _finding(inner)) is not None]
+        found: dict[str, Diagnostic] = {}
+        for inner in op.ops:
+            message = _message(inner, self.least)
+            if message is not None and message not in found:
+                found[message] = Diagnostic("layer-collapse", message, labels(inner), (_HELP,))
         if found:
-            raise RecipeError(list(dict.fromkeys(found)))
+            raise RecipeError(list(found.values()))

@@ -7,18 +7,19 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
 
-from lottoc.masks.allocate import allocate, pruned_count
 from xdsl.builder import Builder
 from xdsl.context import Context
 from xdsl.dialects.builtin import IntegerAttr, ModuleOp, StringAttr, i64
 from xdsl.ir import Attribute, Operation, SSAValue
 from xdsl.passes import ModulePass
 from xdsl.rewriter import InsertPoint, Rewriter
-from xdsl.utils.exceptions import PassFailedException
 
 from lottoc.ir import lotto, mask
+from lottoc.ir.amounts import GLOBAL, n_of_m
+from lottoc.ir.place import pass_failed
 from lottoc.ir.plain import string_array, strings
 from lottoc.ir.types import LayerMaskType, LayerScoresType, WeightType
+from lottoc.masks.allocate import allocate, pruned_count
 from lottoc.signature import Layer
 
 PerLayer = Mapping[str, SSAValue]
@@ -46,6 +47,9 @@ class _Lowering:
                 self._masks(op, self._unary(op))
             case lotto.ShuffleOp():
                 self._masks(op, self._shuffle(op))
+            case mask.BundleOp():
+                self.masks[op.result] = dict(zip(strings(op.layers), op.masks, strict=True))
+                return
             case _:
                 return
         self.lowered.append(op)
@@ -63,8 +67,20 @@ class _Lowering:
         self.masks[bundle] = per_layer
         op.result.replace_all_uses_with(bundle)
 
+    def _of(self, op: Operation, value: SSAValue, names: Sequence[str] = ()) -> PerLayer:
+        """The masks of single layers that a whole-network value is made of."""
+        if value not in self.masks:
+            finder = "run unroll-methods first: a ticket that is not found yet has no layers"
+            raise pass_failed(op, f"{op.name} takes masks that are not lowered", (finder,))
+        per_layer = self.masks[value]
+        for name in names:
+            if name not in per_layer:
+                raise pass_failed(op, f'there is no earlier mask of layer "{name}"')
+        return per_layer
+
     @staticmethod
     def _add(before: Operation, op: Operation) -> SSAValue:
+        op.location = before.location
         Builder(InsertPoint.before(before)).insert(op)
         return op.results[0]
 
@@ -98,18 +114,19 @@ class _Lowering:
     def _prune(self, op: lotto.PruneOp) -> PerLayer:
         names = strings(op.layers)
         scores = [self.scores[op.scores][name] for name in names]
-        within = [self.masks[op.within][name] for name in names] if op.within else []
-        if op.pattern.data != "unstructured":
-            n, m = map(int, op.pattern.data.split(":"))
-            kept = [self._keep_nm(op, s, w, n, m) for s, w in _with(scores, within)]
-        elif op.scope.data == "global":
+        earlier = self._of(op, op.within, names) if op.within else None
+        within = [earlier[name] for name in names] if earlier is not None else []
+        if (pattern := n_of_m(op.pattern)) is not None:
+            _check_axis(op, scores, pattern[1])
+            kept = [self._keep_nm(op, s, w, *pattern) for s, w in _with(scores, within)]
+        elif op.scope.data == GLOBAL:
             kept = self._keep_global(op, scores, within)
         else:
             shapes = [mask.scores_type(score).shape for score in scores]
             counts = allocate(op.scope.data, shapes, 1 - Fraction(op.density.data))
             kept = [
-                self._keep(op, score, earlier, count)
-                for (score, earlier), count in zip(_with(scores, within), counts, strict=True)
+                self._keep(op, score, before, count)
+                for (score, before), count in zip(_with(scores, within), counts, strict=True)
             ]
         return dict(zip(names, kept, strict=True))
 
@@ -146,16 +163,14 @@ class _Lowering:
             properties={"kept": IntegerAttr(kept, i64)},
             result_types=[[LayerMaskType(mask.scores_type(score).shape) for score in scores]],
         )
-        Builder(InsertPoint.before(op)).insert(keep)
+        _Lowering._add(op, keep)
         return list(keep.masks)
 
     def _binary(self, op: Any) -> PerLayer:
-        lhs, rhs = self.masks[op.lhs], self.masks[op.rhs]
+        lhs, rhs = self._of(op, op.lhs), self._of(op, op.rhs)
         if set(lhs) != set(rhs):
-            only = sorted(set(lhs) ^ set(rhs))
-            raise PassFailedException(
-                f"{op.name}: masks of different layers, {only[0]} is only in one of them"
-            )
+            only = min(set(lhs) ^ set(rhs))
+            raise pass_failed(op, f'masks of different layers: "{only}" is only in one of them')
         layerwise = mask.LAYERWISE[op.name]
         return {name: self._add(op, layerwise(lhs[name], rhs[name])) for name in lhs}
 
@@ -167,7 +182,7 @@ class _Lowering:
                     operands=[value], result_types=[LayerMaskType(mask.mask_type(value).shape)]
                 ),
             )
-            for name, value in self.masks[op.masks].items()
+            for name, value in self._of(op, op.masks).items()
         }
 
     def _shuffle(self, op: lotto.ShuffleOp) -> PerLayer:
@@ -180,8 +195,19 @@ class _Lowering:
                     result_types=[LayerMaskType(mask.mask_type(value).shape)],
                 ),
             )
-            for name, value in self.masks[op.masks].items()
+            for name, value in self._of(op, op.masks).items()
         }
+
+
+def _check_axis(op: lotto.PruneOp, scores: Sequence[SSAValue], m: int) -> None:
+    """Groups of M must tile the inputs of every layer."""
+    for name, score in zip(strings(op.layers), scores, strict=True):
+        length = mask.scores_type(score).shape[1]
+        if length % m:
+            message = f'pattern {op.pattern.data} does not fit layer "{name}": '
+            raise pass_failed(
+                op, f"{message}its input has {length} features, not a multiple of {m}"
+            )
 
 
 def _with(

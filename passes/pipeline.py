@@ -6,7 +6,11 @@ from collections.abc import Callable, Iterable
 
 from xdsl.context import Context
 from xdsl.dialects.builtin import ModuleOp
+from xdsl.passes import ModulePass
+from xdsl.utils.exceptions import PassFailedException
 
+from lottoc.diagnostics import Diagnostic, RecipeError
+from lottoc.ir.laws import verify_after
 from lottoc.passes import pass_class
 
 LOWER = (
@@ -24,12 +28,23 @@ LOWER = (
 
 def run(
     module: ModuleOp,
-    names: Iterable[str],
+    passes: Iterable[str | ModulePass],
     context: Context,
-    after: Callable[[str, ModuleOp], None] = lambda name, module: None,
+    after: Callable[[ModulePass, ModuleOp], None] = lambda step, module: None,
+    *,
+    verify: bool = True,
 ) -> None:
-    """Run passes in place, verifying after each; `after` sees the module in between."""
-    for name in names:
-        pass_class(name)().apply(context, module)
-        module.verify()
-        after(name, module)
+    """Run passes in place, verifying after each; `after` sees the module in between.
+
+    A name stands for a pass with its default options. Raises `RecipeError` where a pass refuses
+    the program, `LottoError` (pass-broke-ir) where it left an invalid one.
+    """
+    for named in passes:
+        step = pass_class(named)() if isinstance(named, str) else named
+        try:
+            step.apply(context, module)
+        except PassFailedException as error:
+            raise RecipeError([Diagnostic("pass-failed", f"{step.name}: {error}")]) from error
+        if verify:
+            verify_after(step.name, module)
+        after(step, module)

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
-import typing
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any
 
-from lottoc.masks.allocate import schedule
 from xdsl.builder import Builder
 from xdsl.context import Context
 from xdsl.dialects.builtin import IntegerAttr, ModuleOp, StringAttr, f64, i64
@@ -16,11 +13,19 @@ from xdsl.ir import Operation, SSAValue
 from xdsl.passes import ModulePass
 from xdsl.rewriter import InsertPoint, Rewriter
 
+from lottoc.diagnostics import Diagnostic, RecipeError, did_you_mean
+from lottoc.fields import OptionError, build
 from lottoc.ir import lotto
+from lottoc.ir.amounts import UNSTRUCTURED
+from lottoc.ir.place import labels, pass_failed
 from lottoc.ir.plain import Plain, from_dictionary, string_array, to_dictionary
 from lottoc.ir.types import MasksType, ScoresType
-from lottoc.methods import method_class
+from lottoc.masks.allocate import schedule
+from lottoc.methods import METHODS, method_class
 from lottoc.methods.lab import Duration, Method, OptimizerState
+
+_MOST_ROUNDS = 10_000
+_MOST_STEPS = 1 << 40
 
 
 @dataclass(frozen=True)
@@ -49,7 +54,10 @@ class IrLab:
     @property
     def total_steps(self) -> int:
         """T; 0 if the ticket has no training."""
-        return int(typing.cast(int, self.training.get("steps", 0)))
+        steps = self.training.get("steps", 0)
+        if type(steps) is not int or not 0 <= steps <= _MOST_STEPS:
+            raise pass_failed(self.find, f"the training has {steps!r} steps, which is no number")
+        return steps
 
     def steps(self, duration: Duration) -> int:
         """IR counts in steps only."""
@@ -58,8 +66,10 @@ class IrLab:
 
     def rounds(self, count: int) -> list[Target]:
         """An equal share of what is left in each round, or fewer of every M."""
+        if not 1 <= count <= _MOST_ROUNDS:
+            raise pass_failed(self.find, f"rounds is {count}, not from 1 to {_MOST_ROUNDS}")
         pattern = self.find.pattern.data
-        if pattern == "unstructured":
+        if pattern == UNSTRUCTURED:
             sparsities = schedule(1 - Fraction(self.find.density.data), count)
             return [Target(str(1 - s), pattern) for s in sparsities]
         n, m = map(int, pattern.split(":"))
@@ -79,6 +89,8 @@ class IrLab:
         """`lotto.train`, or nothing when there are no steps."""
         if first == last:
             return weights
+        if self.find.data is None:
+            raise pass_failed(self.find, "the method trains, and the ticket has no training")
         properties = {
             "first": IntegerAttr(first, i64),
             "last": IntegerAttr(last, i64),
@@ -129,16 +141,16 @@ class IrLab:
         metrics = [("sparsity", self._measure(masks))]
         if self._has_test():
             metrics.append(("accuracy", self._accuracy(weights, masks)))
-        self.builder.insert(
-            lotto.ObserveOp.build(
-                operands=[[value for _, value in metrics]],
-                properties={
-                    "ticket": self.find.ticket,
-                    "moment": StringAttr(moment),
-                    "metrics": string_array([name for name, _ in metrics]),
-                },
-            )
+        op = lotto.ObserveOp.build(
+            operands=[[value for _, value in metrics]],
+            properties={
+                "ticket": self.find.ticket,
+                "moment": StringAttr(moment),
+                "metrics": string_array([name for name, _ in metrics]),
+            },
         )
+        op.location = self.find.location
+        self.builder.insert(op)
 
     def _has_test(self) -> bool:
         data = self.find.data
@@ -174,44 +186,58 @@ class IrLab:
         )
 
     def _add(self, op: Operation) -> SSAValue:
+        op.location = self.find.location
         self.builder.insert(op)
         return op.results[0]
 
 
 def method_of(find: lotto.FindOp) -> Method:
-    """The method with its options; lengths are steps in IR."""
-    shape: Any = method_class(find.method.data)
-    kinds = typing.get_type_hints(shape)
-    options: dict[str, Any] = {}
-    given = from_dictionary(find.options)
-    for option in dataclasses.fields(shape):
-        if option.name in given:
-            value = given[option.name]
-            is_length = kinds[option.name] is Duration
-            options[option.name] = (
-                Duration(int(typing.cast(int, value)), "steps") if is_length else value
-            )
-    method: Method = shape(**options)
-    return method
+    """The method with its options; raises `RecipeError` (pass-failed) if there is none such."""
+    name = find.method.data
+    if name not in METHODS:
+        raise pass_failed(find, f'there is no method "{name}"', did_you_mean(name, METHODS))
+    try:
+        return build(method_class(name), from_dictionary(find.options))
+    except OptionError as error:
+        raise pass_failed(find, f"{name}: {error}", error.help) from error
 
 
-def _option(value: Plain, kind: object) -> object:
-    if kind is Duration:
-        assert isinstance(value, int)
-        return Duration(value, "steps")
-    return value
+def _check_rewind(find: lotto.FindOp, first: int, last: int) -> None:
+    if first and first >= last:
+        message = (
+            f"rewinding to step {first} leaves nothing to train: the training has {last} steps"
+        )
+        help = ("rewind to an early step, e.g. rewind = 0",)
+        raise RecipeError([Diagnostic("rewind-past-end", message, labels(find), help)])
 
 
 @dataclass(frozen=True)
 class UnrollMethodsPass(ModulePass):
-    """Replace `lotto.find` by what its method does."""
+    """Replace `lotto.find` by what its method does; of only some `tickets`, if they are named."""
 
     name = "unroll-methods"
+    tickets: tuple[str, ...] = ()
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
-        """Unroll every `lotto.find` in place."""
-        for find in [o for o in op.ops if isinstance(o, lotto.FindOp)]:
-            found = method_of(find).find(IrLab(find))
-            for old, new in zip(find.results, (found.masks, found.start, found.final), strict=True):
-                old.replace_all_uses_with(new)
-            Rewriter.erase_op(find)
+        """Unroll in place."""
+        finds = [o for o in op.ops if isinstance(o, lotto.FindOp)]
+        self._check_names([find.ticket.data for find in finds])
+        for find in finds:
+            if not self.tickets or find.ticket.data in self.tickets:
+                _unroll(find)
+
+    def _check_names(self, known: Sequence[str]) -> None:
+        for name in self.tickets:
+            if name not in known:
+                message = f'there is no ticket "{name}" to find'
+                help = did_you_mean(name, known)
+                raise RecipeError([Diagnostic("pass-failed", message, help=help)])
+
+
+def _unroll(find: lotto.FindOp) -> None:
+    method, lab = method_of(find), IrLab(find)
+    _check_rewind(find, method.first_step(lab), lab.total_steps)
+    found = method.find(lab)
+    for old, new in zip(find.results, (found.masks, found.start, found.final), strict=True):
+        old.replace_all_uses_with(new)
+    Rewriter.erase_op(find)

@@ -6,7 +6,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import operator
+from collections import Counter
+from collections.abc import Callable, Sequence
 
 from xdsl.dialects.builtin import I64 as Int64
 from xdsl.dialects.builtin import ArrayAttr, DictionaryAttr, Float64Type, IntegerAttr, StringAttr
@@ -31,6 +33,13 @@ from xdsl.irdl import (
 from xdsl.traits import Pure
 from xdsl.utils.exceptions import VerifyException
 
+from lottoc.ir.amounts import (
+    check_density,
+    check_pattern,
+    check_plain,
+    check_scope,
+    check_seed,
+)
 from lottoc.ir.types import (
     DataType,
     LayerAttr,
@@ -52,6 +61,31 @@ NUMBER = eq(Float64Type())
 
 FRESH = "fresh"
 KEEP = "keep"
+
+EVALUATED = ("accuracy", "loss")
+MEASURED = ("sparsity", "params", "collapsed")
+
+COMPARISONS: dict[str, Callable[[float, float], bool]] = {
+    ">=": operator.ge,
+    "<=": operator.le,
+    ">": operator.gt,
+    "<": operator.lt,
+    "==": operator.eq,
+    "!=": operator.ne,
+}
+"""What a `require` can ask."""
+
+
+def check_metric(metric: StringAttr, known: Sequence[str]) -> None:
+    """One of the known metrics."""
+    if metric.data not in known:
+        raise VerifyException(f'metric "{metric.data}" is not one of {", ".join(known)}')
+
+
+def check_values(metrics: ArrayAttr[StringAttr], values: Sequence[SSAValue]) -> None:
+    """As many values as metrics, each metric once."""
+    if len(metrics) != len(values) or len(set(metrics)) != len(metrics):
+        raise VerifyException(f"{len(values)} values for the metrics {metrics}")
 
 
 def model_of(value: SSAValue | Attribute) -> str:
@@ -80,6 +114,14 @@ class ModelOp(IRDLOperation):
     irdl_options = (ParsePropInAttrDict(),)
     assembly_format = "attr-dict `:` type($result)"
 
+    def verify_(self) -> None:
+        """A model goes by one name, and so does each of its layers."""
+        if self.model.data != model_of(self.result):
+            raise VerifyException(f'"{self.model.data}" has the type of "{model_of(self.result)}"')
+        for name, times in Counter(layer.layer_name.data for layer in self.layers).items():
+            if times > 1:
+                raise VerifyException(f'{times} layers are called "{name}"')
+
 
 @irdl_op_definition
 class DataOp(IRDLOperation):
@@ -94,6 +136,10 @@ class DataOp(IRDLOperation):
     irdl_options = (ParsePropInAttrDict(),)
     assembly_format = "attr-dict `:` type($result)"
 
+    def verify_(self) -> None:
+        """Splits are plain data."""
+        check_plain(splits=self.splits)
+
 
 @irdl_op_definition
 class InitOp(IRDLOperation):
@@ -106,6 +152,10 @@ class InitOp(IRDLOperation):
     traits = traits_def(Pure())
     irdl_options = (ParsePropInAttrDict(),)
     assembly_format = "$model `seed` $seed attr-dict `:` type($result)"
+
+    def verify_(self) -> None:
+        """Random streams are numbered from 0."""
+        check_seed(self.seed)
 
 
 @irdl_op_definition
@@ -153,7 +203,12 @@ class FindOp(IRDLOperation):
     )
 
     def verify_(self) -> None:
-        """A method trains with data and a training, or not at all."""
+        """A method trains with data and a training, or not at all; amounts can be kept."""
+        check_scope(self.scope)
+        check_density(self.density)
+        check_pattern(self.pattern)
+        check_plain(options=self.options, training=self.training)
+        check_plain(criterion_options=self.criterion_options)
         if (self.data is None) != (self.training is None):
             raise VerifyException("data and training come together")
 
@@ -191,6 +246,7 @@ class TrainOp(IRDLOperation):
             raise VerifyException(f"training must go forward, not from step {first} to {last}")
         if self.optimizer.data not in (FRESH, KEEP):
             raise VerifyException(f'optimizer is "{self.optimizer.data}", not fresh or keep')
+        check_plain(training=self.training)
 
 
 @irdl_op_definition
@@ -206,6 +262,10 @@ class ScoreOp(IRDLOperation):
     traits = traits_def(Pure())
     irdl_options = (ParsePropInAttrDict(),)
     assembly_format = "$criterion $weights attr-dict `:` type($result)"
+
+    def verify_(self) -> None:
+        """Options are plain data."""
+        check_plain(options=self.options)
 
 
 @irdl_op_definition
@@ -226,6 +286,12 @@ class PruneOp(IRDLOperation):
     traits = traits_def(Pure())
     irdl_options = (ParsePropInAttrDict(),)
     assembly_format = "$scores (`within` $within^)? attr-dict `:` type($result)"
+
+    def verify_(self) -> None:
+        """Amounts can be kept."""
+        check_scope(self.scope)
+        check_density(self.density)
+        check_pattern(self.pattern)
 
 
 class _BinaryOp(IRDLOperation):
@@ -292,6 +358,10 @@ class ShuffleOp(IRDLOperation):
     irdl_options = (ParsePropInAttrDict(),)
     assembly_format = "$masks `seed` $seed attr-dict `:` type($result)"
 
+    def verify_(self) -> None:
+        """Random streams are numbered from 0."""
+        check_seed(self.seed)
+
 
 @irdl_op_definition
 class EvaluateOp(IRDLOperation):
@@ -309,6 +379,11 @@ class EvaluateOp(IRDLOperation):
     irdl_options = (ParsePropInAttrDict(),)
     assembly_format = "$metric $weights `on` $data (`under` $masks^)? attr-dict `:` type($weights)"
 
+    def verify_(self) -> None:
+        """A metric that can be evaluated, and plain data."""
+        check_metric(self.metric, EVALUATED)
+        check_plain(training=self.training)
+
 
 @irdl_op_definition
 class MeasureOp(IRDLOperation):
@@ -323,6 +398,10 @@ class MeasureOp(IRDLOperation):
     irdl_options = (ParsePropInAttrDict(),)
     assembly_format = "$metric $masks attr-dict `:` type($masks)"
 
+    def verify_(self) -> None:
+        """A metric that masks have."""
+        check_metric(self.metric, MEASURED)
+
 
 @irdl_op_definition
 class RequireOp(IRDLOperation):
@@ -333,10 +412,13 @@ class RequireOp(IRDLOperation):
     rhs = operand_def(NUMBER)
     predicate = prop_def(StringAttr)
     text = prop_def(StringAttr)
-    place = prop_def(StringAttr)
-    """Where the recipe says so: `start:end` offsets."""
     irdl_options = (ParsePropInAttrDict(),)
     assembly_format = "$lhs $predicate $rhs attr-dict"
+
+    def verify_(self) -> None:
+        """A comparison."""
+        if self.predicate.data not in COMPARISONS:
+            raise VerifyException(f'"{self.predicate.data}" is not one of {" ".join(COMPARISONS)}')
 
 
 @irdl_op_definition
@@ -350,6 +432,10 @@ class ObserveOp(IRDLOperation):
     metrics = prop_def(ArrayAttr[StringAttr])
     irdl_options = (ParsePropInAttrDict(),)
     assembly_format = "$ticket $moment $metrics `(` $values `)` attr-dict"
+
+    def verify_(self) -> None:
+        """A value for every metric."""
+        check_values(self.metrics, self.values)
 
 
 @irdl_op_definition
@@ -368,6 +454,10 @@ class TicketOp(IRDLOperation):
         " attr-dict `:` type($weights)"
     )
 
+    def verify_(self) -> None:
+        """A value for every metric."""
+        check_values(self.metrics, self.values)
+
 
 @irdl_op_definition
 class EmitOp(IRDLOperation):
@@ -381,12 +471,15 @@ class EmitOp(IRDLOperation):
     path = prop_def(StringAttr)
     ticket = prop_def(StringAttr)
     options = prop_def(DictionaryAttr)
-    place = prop_def(StringAttr)
     irdl_options = (AttrSizedOperandSegments(as_property=True), ParsePropInAttrDict())
     assembly_format = (
         "$kind $path $weights (`under` $masks^)? (`sampled` `from` $data^)?"
         " attr-dict `:` type($weights)"
     )
+
+    def verify_(self) -> None:
+        """Options are plain data."""
+        check_plain(options=self.options)
 
 
 BINARY: dict[str, type[_BinaryOp]] = {"&": AndOp, "|": OrOp, "^": XorOp, "-": SubOp}

@@ -24,6 +24,7 @@ from xdsl.irdl import (
 from xdsl.traits import Pure
 from xdsl.utils.exceptions import VerifyException
 
+from lottoc.ir.amounts import check_plain, check_seed
 from lottoc.ir.lotto import WEIGHTS
 from lottoc.ir.types import LayerMaskType, LayerScoresType, MasksType, WeightType
 
@@ -31,6 +32,12 @@ from lottoc.ir.types import LayerMaskType, LayerScoresType, MasksType, WeightTyp
 def mask_type(value: SSAValue) -> LayerMaskType:
     """The type of a per-layer mask."""
     assert isinstance(value.type, LayerMaskType)
+    return value.type
+
+
+def weight_type(value: SSAValue) -> WeightType:
+    """The type of a layer's weight."""
+    assert isinstance(value.type, WeightType)
     return value.type
 
 
@@ -47,6 +54,14 @@ def _same_shape(*values: SSAValue) -> None:
         shapes.append(value.type.dims.data)
     if len(set(shapes)) > 1:
         raise VerifyException(f"shapes differ: {', '.join(shapes)}")
+
+
+def _unstructured(*values: SSAValue) -> None:
+    for value in values:
+        if mask_type(value).n_of_m is not None:
+            raise VerifyException(
+                f"nothing makes the result {mask_type(value).pattern.data}: it is unstructured"
+            )
 
 
 def _at_most(kept: int, available: int) -> None:
@@ -89,6 +104,7 @@ class ScoreOp(IRDLOperation):
     def verify_(self) -> None:
         """Shapes and counts fit together."""
         _same_shape(self.weight, self.result)
+        check_plain(options=self.options)
 
 
 @irdl_op_definition
@@ -112,6 +128,7 @@ class KeepOp(IRDLOperation):
     def verify_(self) -> None:
         """Shapes and counts fit together."""
         _same_shape(self.scores, self.result, *([self.within] if self.within else []))
+        _unstructured(self.result)
         _at_most(self.kept.value.data, scores_type(self.scores).size)
 
 
@@ -140,8 +157,11 @@ class KeepGlobalOp(IRDLOperation):
         if len(self.scores) != len(self.masks) or len(self.within) not in (0, len(self.scores)):
             counts = (len(self.scores), len(self.within), len(self.masks))
             raise VerifyException("{} scores, {} earlier masks, {} masks".format(*counts))
-        for score, mask in zip(self.scores, self.masks, strict=True):
-            _same_shape(score, mask)
+        if not self.scores:
+            raise VerifyException("no layers to rank")
+        for index, (score, mask) in enumerate(zip(self.scores, self.masks, strict=True)):
+            _same_shape(score, mask, *self.within[index : index + 1])
+        _unstructured(*self.masks)
         _at_most(self.kept.value.data, sum(scores_type(s).size for s in self.scores))
 
 
@@ -166,7 +186,7 @@ class KeepNMOp(IRDLOperation):
 
     def verify_(self) -> None:
         """Shapes and counts fit together."""
-        _same_shape(self.scores, self.result)
+        _same_shape(self.scores, self.result, *([self.within] if self.within else []))
         n, m = self.n.value.data, self.m.value.data
         if mask_type(self.result).n_of_m != (n, m):
             raise VerifyException(f"the result's type must say {n}:{m}")
@@ -187,6 +207,7 @@ class _BinaryOp(IRDLOperation):
     def verify_(self) -> None:
         """Shapes and counts fit together."""
         _same_shape(self.lhs, self.rhs, self.result)
+        _unstructured(self.result)
 
 
 @irdl_op_definition
@@ -230,6 +251,7 @@ class NotOp(IRDLOperation):
     def verify_(self) -> None:
         """Shapes and counts fit together."""
         _same_shape(self.mask, self.result)
+        _unstructured(self.result)
 
 
 @irdl_op_definition
@@ -246,7 +268,9 @@ class ShuffleOp(IRDLOperation):
 
     def verify_(self) -> None:
         """Shapes and counts fit together."""
+        check_seed(self.seed)
         _same_shape(self.mask, self.result)
+        _unstructured(self.result)
 
 
 @irdl_op_definition

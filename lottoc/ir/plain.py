@@ -64,6 +64,16 @@ def from_dictionary(attribute: DictionaryAttr | None) -> dict[str, Plain]:
     return {k: from_attribute(v) for k, v in attribute.data.items()} if attribute else {}
 
 
+def is_plain(attribute: Attribute) -> bool:
+    """Whether `from_attribute` can read it."""
+    match attribute:
+        case DictionaryAttr():
+            return all(map(is_plain, attribute.data.values()))
+        case ArrayAttr():
+            return all(map(is_plain, attribute))
+    return isinstance(attribute, IntegerAttr | FloatAttr | StringAttr)
+
+
 def strings(attribute: ArrayAttr[StringAttr]) -> list[str]:
     """The Python strings of a list of names."""
     return [item.data for item in attribute]

@@ -2,30 +2,50 @@
 
 from __future__ import annotations
 
+from io import StringIO
+
 from xdsl.context import Context
-from xdsl.dialects.arith import Arith
+from xdsl.dialects import arith
 from xdsl.dialects.builtin import Builtin, ModuleOp
+from xdsl.ir import Dialect, Operation
 from xdsl.parser import Parser
+from xdsl.printer import Printer
 from xdsl.utils.exceptions import ParseError, VerifyException
 
-from lottoc.diagnostics import Diagnostic, RecipeError
+from lottoc.diagnostics import Diagnostic, Label, RecipeError, Source, Span, did_you_mean
+from lottoc.ir.laws import verify
 from lottoc.ir.lotto import LottoDialect
 from lottoc.ir.mask import MaskDialect
+from lottoc.ir.place import at
+
+_NUMBERS = (arith.ConstantOp, arith.AddfOp, arith.SubfOp, arith.MulfOp, arith.DivfOp)
+
+DIALECTS = (
+    Dialect("builtin", [ModuleOp], list(Builtin.attributes)),
+    Dialect("arith", list(_NUMBERS), list(arith.Arith.attributes)),
+    LottoDialect,
+    MaskDialect,
+)
+"""All that IR is made of; of `builtin` and `arith`, only what recipes can say."""
 
 
 def context() -> Context:
     """An xDSL context that knows both dialects and the arithmetic of `require`."""
     result = Context()
-    for dialect in (Builtin, Arith, LottoDialect, MaskDialect):
+    for dialect in DIALECTS:
         result.load_dialect(dialect)
     return result
 
 
 class _TextParser(Parser):
-    """Reads every string literal as text.
+    """Notes where operations stand, and reads every string literal as text.
 
     xDSL writes letters beyond ASCII as escaped bytes, and would read those back as bytes.
     """
+
+    def __init__(self, source: Source, text: str) -> None:
+        super().__init__(context(), text, source.name)
+        self.source = source
 
     def parse_optional_str_literal(self) -> str | None:
         text = super().parse_optional_str_literal()
@@ -33,28 +53,71 @@ class _TextParser(Parser):
             text = raw.decode()
         return text
 
+    def parse_operation(self) -> Operation:
+        start = self.pos
+        op = super().parse_operation()
+        named = max(start, self.source.text.find(op.name, start))
+        op.location = at(Span(self.source, named, named + len(op.name)))
+        return op
 
-def to_text(module: ModuleOp) -> str:
-    """The module as text, with a final line break."""
-    return str(module) + "\n"
+
+def to_text(module: ModuleOp, *, generic: bool = False) -> str:
+    """The module as text, with a final line break; `generic` writes every operation alike."""
+    stream = StringIO()
+    Printer(stream, print_generic_format=generic).print_op(module)
+    return stream.getvalue() + "\n"
 
 
 def from_text(text: str, name: str = "<ir>") -> ModuleOp:
-    """Parse and verify IR text.
+    """Parse and verify IR text; raises what `parse` raises."""
+    return parse(Source(name, text))
+
+
+def parse(source: Source, start: int = 0, end: int | None = None) -> ModuleOp:
+    """Parse and verify IR text, or the part of it between two offsets.
 
     Raises `RecipeError`: `ir-syntax` where the text is not IR, `ir-invalid` where it breaks a law
     of an operation or type.
     """
+    text = " " * start + source.text[start:end]  # offsets stay those of the whole text
+    parser = None
     try:
-        module = _TextParser(context(), text, name).parse_module()
-        module.verify()
-    except (ParseError, UnicodeDecodeError) as error:
-        raise RecipeError([Diagnostic("ir-syntax", str(error).strip(), file=name)]) from error
+        parser = _TextParser(source, text)
+        module = parser.parse_module()
+    except ParseError as error:
+        raise _wrong(source, "ir-syntax", error.msg, error.span.start, error.span.end) from error
     except VerifyException as error:
-        raise RecipeError([Diagnostic("ir-invalid", _first_line(error), file=name)]) from error
+        position = parser.pos if parser else start
+        raise _wrong(source, "ir-invalid", str(error), position) from error
+    except RecursionError as error:
+        position = parser.pos if parser else start
+        raise _wrong(source, "ir-syntax", "nested too deep", position) from error
+    except Exception as error:  # xDSL's parser meets some damaged text unprepared
+        position = parser.pos if parser else start
+        message = f"this is not IR ({type(error).__name__}: {error})"
+        raise _wrong(source, "ir-syntax", message, position) from error
+    verify(module)
     return module
 
 
-def _first_line(error: VerifyException) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[-1] if lines else "the IR does not verify"
+def _wrong(
+    source: Source, code: str, message: str, start: int, end: int | None = None
+) -> RecipeError:
+    start = min(start, len(source.text))
+    label = Label(Span(source, start, max(start, min(end or start, len(source.text)))))
+    return RecipeError([Diagnostic(code, _house_style(message), (label,), _help(message))])
+
+
+def _house_style(message: str) -> str:
+    """One line, lower case, no full stop."""
+    line = " ".join(message.split()).rstrip(".! ") or "this is not IR"
+    acronym = len(line) > 1 and line[1].isupper()
+    return line[:500] if acronym else line[0].lower() + line[1:500]
+
+
+def _help(message: str) -> tuple[str, ...]:
+    head, _, tail = message.partition(" is not registered")
+    if not tail and head.startswith("Operation ") and head != message:
+        known = [op.name for dialect in DIALECTS for op in dialect.operations]
+        return did_you_mean(head.removeprefix("Operation "), known)
+    return ()

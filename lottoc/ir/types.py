@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
+from typing import Literal
 
 from xdsl.dialects.builtin import StringAttr
 from xdsl.ir import Attribute, ParametrizedAttribute, TypeAttribute
@@ -21,6 +23,8 @@ _DTYPES = {
     "float64": "f64",
 }
 _DTYPE_NAMES = {short: name for name, short in _DTYPES.items()}
+_KINDS: dict[str, Literal["linear", "conv"]] = {"linear": "linear", "conv": "conv"}
+_DIMS = re.compile(r"[1-9][0-9]{0,17}(x[1-9][0-9]{0,17})+")
 
 
 class _OfModel(ParametrizedAttribute, TypeAttribute):
@@ -77,6 +81,15 @@ class LayerAttr(ParametrizedAttribute):
     shape: StringAttr
     """Dimensions and element type, `300x784xf32`."""
 
+    def verify(self) -> None:
+        """A kind, a shape and an element type that a layer can have."""
+        *dims, element = self.shape.data.split("x")
+        if self.kind.data not in _KINDS:
+            raise VerifyException(f'unknown layer kind "{self.kind.data}"')
+        if element not in _DTYPE_NAMES:
+            raise VerifyException(f'weights of type "{element}" cannot be pruned')
+        _check_dims("x".join(dims))
+
     @staticmethod
     def of(layer: Layer) -> LayerAttr:
         """The attribute for a layer of a signature."""
@@ -87,12 +100,9 @@ class LayerAttr(ParametrizedAttribute):
     def layer(self) -> Layer:
         """The layer of a signature that this attribute writes down."""
         *dims, element = self.shape.data.split("x")
-        kind = self.kind.data
-        if kind not in ("linear", "conv"):
-            raise VerifyException(f'unknown layer kind "{kind}"')
         return Layer(
             self.layer_name.data,
-            "linear" if kind == "linear" else "conv",
+            _KINDS[self.kind.data],
             tuple(int(d) for d in dims),
             _DTYPE_NAMES[element],
         )
@@ -121,6 +131,12 @@ def shape_text(shape: Sequence[int], dtype: str | None = None) -> str:
     return "x".join([*map(str, shape), *([_DTYPES[dtype]] if dtype else [])])
 
 
+def _check_dims(dims: str) -> None:
+    """A weight has at least two dimensions, [out, in, …], none of them empty."""
+    if not _DIMS.fullmatch(dims):
+        raise VerifyException(f'"{dims}" is not the shape of a weight, such as 300x784')
+
+
 class _OfShape(ParametrizedAttribute, TypeAttribute):
     """A per-layer value with canonical dimensions [out, in, …]."""
 
@@ -130,6 +146,10 @@ class _OfShape(ParametrizedAttribute, TypeAttribute):
         if not isinstance(dims, (str, StringAttr)):
             dims = shape_text(dims)
         super().__init__(StringAttr(dims) if isinstance(dims, str) else dims)
+
+    def verify(self) -> None:
+        """The shape of a weight."""
+        _check_dims(self.dims.data)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -203,14 +223,14 @@ class LayerMaskType(ParametrizedAttribute, TypeAttribute):
 
     def verify(self) -> None:
         """Groups must tile axis 1."""
+        _check_dims(self.dims.data)
         if self.n_of_m is None:
             return
         n, m = self.n_of_m
         if not 0 < n <= m:
             raise VerifyException(f"pattern {n}:{m} must keep between 1 and {m} of every {m}")
-        if len(self.shape) < 2 or self.shape[1] % m:
-            axis = self.shape[1] if len(self.shape) > 1 else 0
-            raise VerifyException(f"axis 1 has length {axis}, not a multiple of m = {m}")
+        if self.shape[1] % m:
+            raise VerifyException(f"axis 1 has length {self.shape[1]}, not a multiple of m = {m}")
 
     @classmethod
     def parse_parameters(cls, parser: AttrParser) -> Sequence[Attribute]:

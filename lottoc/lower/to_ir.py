@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -14,6 +15,7 @@ from xdsl.ir import Attribute, Operation, SSAValue
 
 from lottoc.diagnostics import Diagnostic, Findings, InputError, Label, RecipeError, Span
 from lottoc.ir import lotto
+from lottoc.ir.place import at, labels
 from lottoc.ir.plain import Plain, string_array, to_dictionary
 from lottoc.ir.types import DataType, LayerAttr, MasksType, ModelType, WeightsType
 from lottoc.lower.program import (
@@ -28,6 +30,7 @@ from lottoc.lower.program import (
     Metric,
     Number,
     Program,
+    Requirement,
     Selection,
     Start,
     Ticket,
@@ -41,7 +44,6 @@ _ARITHMETIC: Mapping[str, type[Any]] = {
     "*": arith.MulfOp,
     "/": arith.DivfOp,
 }
-EVALUATED = ("accuracy", "loss")
 
 
 class DataCatalog(Protocol):
@@ -96,20 +98,20 @@ class _Lowering:
             if name != "dense" or self._shown(ticket) or self._named("dense"):
                 self._report(name)
         for requirement in self.program.requirements:
-            left, right = self.number(requirement.left), self.number(requirement.right)
-            place = _place(requirement.span)
-            self.ops.append(
-                lotto.RequireOp.build(
-                    operands=[left, right],
-                    properties={
-                        "predicate": StringAttr(requirement.operator),
-                        "text": StringAttr(" ".join(requirement.span.text.split())),
-                        "place": StringAttr(place),
-                    },
-                )
-            )
+            with self._at(requirement.span):
+                self._require(requirement)
         for emit in self.program.emits:
-            self._emit(emit)
+            with self._at(emit.span):
+                self._emit(emit)
+
+    @contextmanager
+    def _at(self, span: Span) -> Iterator[None]:
+        """What is added meanwhile, and has no place of its own, stands at `span`."""
+        before = len(self.ops)
+        yield
+        for op in self.ops[before:]:
+            if not labels(op):
+                op.location = at(span)
 
     def add(self, op: Operation) -> SSAValue:
         """Append an operation; gives its first result."""
@@ -207,10 +209,11 @@ class _Lowering:
         """A ticket's values; made once."""
         if name not in self.tickets:
             ticket = self.program.tickets[name]
-            if ticket.found is not None:
-                self.tickets[name] = self._find(ticket, ticket.found)
-            else:
-                self.tickets[name] = self._given(ticket)
+            with self._at(ticket.span):
+                if ticket.found is not None:
+                    self.tickets[name] = self._find(ticket, ticket.found)
+                else:
+                    self.tickets[name] = self._given(ticket)
         return self.tickets[name]
 
     def _find(self, ticket: Ticket, found: Selection) -> _Values:
@@ -361,7 +364,7 @@ class _Lowering:
     def _metric_op(self, metric: Metric) -> Operation:
         ticket, values = self.program.tickets[metric.ticket], self.ticket(metric.ticket)
         name = {"metric": StringAttr(metric.name)}
-        if metric.name in EVALUATED:
+        if metric.name in lotto.EVALUATED:
             assert ticket.data is not None
             settings = self.training(ticket) if ticket.training is not None else {}
             used: dict[str, Any] = {k: settings[k] for k in ("loss", "threads") if k in settings}
@@ -379,12 +382,24 @@ class _Lowering:
 
     def _report(self, name: str) -> None:
         ticket, values = self.program.tickets[name], self.ticket(name)
-        names = ["sparsity", *(EVALUATED if self._shown(ticket) else ())]
+        names = ["sparsity", *(lotto.EVALUATED if self._shown(ticket) else ())]
         metrics = [self.metric(Metric(name, metric)) for metric in names]
         self.ops.append(
             lotto.TicketOp.build(
                 operands=[values.final, values.masks, metrics],
                 properties={"ticket": StringAttr(name), "metrics": string_array(names)},
+            )
+        )
+
+    def _require(self, requirement: Requirement) -> None:
+        text = " ".join(requirement.span.text.split())
+        self.ops.append(
+            lotto.RequireOp.build(
+                operands=[self.number(requirement.left), self.number(requirement.right)],
+                properties={
+                    "predicate": StringAttr(requirement.operator),
+                    "text": StringAttr(text),
+                },
             )
         )
 
@@ -400,7 +415,6 @@ class _Lowering:
                     "path": StringAttr(emit.path),
                     "ticket": StringAttr(emit.ticket),
                     "options": to_dictionary(options),
-                    "place": StringAttr(_place(emit.span)),
                 },
             )
         )
@@ -408,7 +422,3 @@ class _Lowering:
 
 def _integer(value: int) -> IntegerAttr:
     return IntegerAttr(value, i64)
-
-
-def _place(span: Span) -> str:
-    return f"{span.start}:{span.end}"

@@ -44,8 +44,8 @@ def known_operations() -> list[type]:
 
 
 HEAD = """
-%m = lotto.model {model = "net", source = "onnx", path = "p", digest = "d", layers = []}
-    : !lotto.model<"net">
+%m = lotto.model {model = "net", source = "onnx", path = "p", digest = "d",
+    layers = [#lotto.layer<"fc", linear, 8x6xf32>]} : !lotto.model<"net">
 %o = lotto.model {model = "other", source = "onnx", path = "p", digest = "d", layers = []}
     : !lotto.model<"other">
 %w = lotto.init %m seed 0 : !lotto.weights<"net">
@@ -70,16 +70,85 @@ INVALID = {
     ': !lotto.weights<"net">': "not fresh or keep",
     '%3 = lotto.init %o seed 0 : !lotto.weights<"net">': "",
     '%3 = mask.bundle ["a", "b"](%2 : !mask.scores<8x6>) -> !lotto.masks<"net">': "",
-    "%3 = mask.nothing": "",
+    "%3 = mask.nothing": "operation mask.nothing is not registered",
+    "%3 = mask.keeep 4 of %2 : !mask.scores<8x6> -> !mask.mask<8x6>": 'did you mean "mask.keep"?',
+    '%3 = builtin.unrealized_conversion_cast %d : !lotto.data to !lotto.weights<"net">': (
+        "is not registered"
+    ),
+    '%3 = lotto.signs %4 ["fc"] : !lotto.weights<"net">\n'
+    '%4 = lotto.init %m seed 0 : !lotto.weights<"net">': "uses what a later lotto.init makes",
+    '%3 = lotto.signs %3 ["fc"] : !lotto.weights<"net">': "uses what a later lotto.signs makes",
+    '%3 = lotto.signs %9 ["fc"] : !lotto.weights<"net">': "used but not defined",
+    "builtin.module {\n}": "a module cannot stand in a module",
+    '%3 = mask.weight "fd" of %w : !lotto.weights<"net"> -> !mask.weight<8x6>': (
+        'model "net" has no layer "fd"'
+    ),
+    '%3 = mask.weight "fc" of %w : !lotto.weights<"net"> -> !mask.weight<6x8>': (
+        'layer "fc" has shape 8x6, not 6x8'
+    ),
+    '%3 = lotto.score "magnitude" %w {options = {}, layers = ["fc", "fc"]} '
+    ': !lotto.scores<"net">': 'layer "fc" is named 2 times',
+    '%3 = lotto.score "magnitude" %w {options = {}, layers = []} : !lotto.scores<"net">': (
+        "names no layer"
+    ),
+    '%3 = lotto.score "magnitude" %w {options = {a = dense<0> : tensor<2xi8>}, layers = ["fc"]} '
+    ': !lotto.scores<"net">': "options holds something other than plain data",
+    '%3 = mask.score "magnitude" %1 {layer = "fd", options = {}} '
+    ": !mask.weight<8x6> -> !mask.scores<8x6>": 'scores layer "fc" as "fd"',
+    "%3 = mask.keep 4 of %2 : !mask.scores<8x6> -> !mask.mask<8x6, 1:2>": (
+        "nothing makes the result 1:2"
+    ),
+    "%3 = mask.keep 99999999999999999999 of %2 : !mask.scores<8x6> -> !mask.mask<8x6>": "",
+    '%3 = lotto.init %m seed -1 : !lotto.weights<"net">': "seed -1 is negative",
+    '%w = lotto.init %m seed 1 : !lotto.weights<"net">': "%w is already defined",
+    '%3 = lotto.model {model = "net", source = "onnx", path = "p", digest = "d", layers = []} '
+    ': !lotto.model<"net">': "is the name of an earlier model",
+    '%3 = lotto.model {model = "nut", source = "onnx", path = "p", digest = "d", layers = []} '
+    ': !lotto.model<"not">': '"nut" has the type of "not"',
+    '%3 = lotto.measure "size" %2 : !lotto.masks<"net">': "",
+    'lotto.ticket "t" %w shows ["accuracy"]() : !lotto.weights<"net">': "0 values for the metrics",
+    '%3 = mask.weight "fc" of %w : !lotto.weights<"net"> -> !mask.weight<8x0>': (
+        "is not the shape of a weight"
+    ),
+    '%3 = "mask.bundle"() <{layers = []}> : () -> !lotto.masks<"net">': "names no layer",
 }
+
+PRUNE = (
+    '%s = lotto.score "magnitude" %w {{options = {{}}, layers = ["fc"]}} : !lotto.scores<"net">\n'
+    '%3 = lotto.prune %s {{scope = "{scope}", density = "{density}", pattern = "{pattern}", '
+    'layers = ["fc"]}} : !lotto.masks<"net">'
+)
+for _amount in (
+    {"scope": "globl"},
+    {"density": "1/0"},
+    {"density": "5/4"},
+    {"density": "-1/4"},
+    {"density": "0.5"},
+    {"density": "1e999999999"},
+    {"pattern": "2_4"},
+    {"pattern": "4:2"},
+    {"pattern": "0:4"},
+):
+    _text = PRUNE.format(**{"scope": "global", "density": "1/4", "pattern": "2:4"} | _amount)
+    INVALID[_text] = f'{next(iter(_amount))} "{next(iter(_amount.values()))}"'
 
 
 @pytest.mark.parametrize("line", INVALID, ids=range(len(INVALID)))
 def test_laws_are_verified(line: str) -> None:
     with pytest.raises(RecipeError) as caught:
         from_text(HEAD + line)
-    assert caught.value.diagnostics[0].code in ("ir-syntax", "ir-invalid")
+    first = caught.value.diagnostics[0]
+    assert first.code in ("ir-syntax", "ir-invalid")
     assert INVALID[line] in str(caught.value)
+    line_number, _ = first.labels[0].span.source.position(first.labels[0].span.start)
+    assert line_number > HEAD.count("\n")  # it points at what is wrong, or at the end of the text
+
+
+def test_every_broken_law_is_reported() -> None:
+    lines = [line for line in INVALID if INVALID[line].startswith("cannot keep")]
+    with pytest.raises(RecipeError) as caught:
+        from_text(HEAD + "\n".join([lines[0], lines[0].replace("%3", "%4")]))
+    assert len(caught.value.diagnostics) == 2
 
 
 def test_the_head_alone_is_valid() -> None:

@@ -1,4 +1,4 @@
-// RUN: lower-lotto-to-mask, dce
+// RUN: lottoc opt %s --passes "lower-lotto-to-mask,dce" | filecheck %s
 // Global pruning ranks layers together, layerwise pruning counts in each, 2:4 is in the type.
 %m = lotto.model {model = "net", source = "torch", path = "net.py", digest = "d", layers = [#lotto.layer<"a", linear, 8x4xf32>, #lotto.layer<"b", conv, 4x8x3x3xf32>]} : !lotto.model<"net">
 %w = lotto.init %m seed 0 : !lotto.weights<"net">

@@ -1,4 +1,4 @@
-// RUN: share-training, cse
+// RUN: lottoc opt %s --passes "share-training,cse" | filecheck %s
 // A dense training of 3000 steps, a ticket that rewinds to step 100, and another to step 500:
 // all three share their beginnings.
 %m = lotto.model {model = "lenet", source = "torch", path = "lenet.py", digest = "d", layers = [#lotto.layer<"fc1", linear, 300x784xf32>]} : !lotto.model<"lenet">

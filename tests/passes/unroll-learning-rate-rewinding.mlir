@@ -1,4 +1,4 @@
-// RUN: unroll-methods
+// RUN: lottoc opt %s --passes unroll-methods | filecheck %s
 // Learning-rate rewinding keeps the trained weights; fine-tuning also keeps the last rate.
 %m = lotto.model {model = "lenet", source = "torch", path = "lenet.py", digest = "d", layers = [#lotto.layer<"fc1", linear, 300x784xf32>]} : !lotto.model<"lenet">
 %d = lotto.data {data = "mnist", splits = {}, digest = "d"} : !lotto.data

@@ -1,4 +1,4 @@
-// RUN: unroll-methods
+// RUN: lottoc opt %s --passes unroll-methods | filecheck %s
 // Two rounds of imp: θ_100 is one value, and every round starts from it again.
 %m = lotto.model {model = "lenet", source = "torch", path = "lenet.py", digest = "d", layers = [#lotto.layer<"fc1", linear, 300x784xf32>]} : !lotto.model<"lenet">
 %d = lotto.data {data = "mnist", splits = {}, digest = "d"} : !lotto.data
