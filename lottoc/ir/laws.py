@@ -51,7 +51,7 @@ def broken_laws(module: ModuleOp) -> Sequence[Finding]:
 
 def _structure(module: ModuleOp) -> Iterator[Finding]:
     """A module is one list of operations, each using only what stands before it."""
-    blocks = list(module.body.blocks)
+    blocks = [block for region in module.regions for block in region.blocks]
     if len(blocks) != 1 or blocks[0].args:
         yield module, "a module is one block without arguments"
         return
@@ -74,8 +74,14 @@ def _operations(module: ModuleOp) -> Iterator[Finding]:
         try:
             op.verify(verify_nested_ops=False)
         except VerifyException as error:
-            lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-            yield op, lines[0] if lines else "it does not verify"
+            yield op, in_house_style(str(error))
+
+
+def in_house_style(message: str) -> str:
+    """A message of xDSL's as ours are: one line, lower case, no full stop, not endless."""
+    line = " ".join(message.split()).rstrip(".! ") or "this is not IR"
+    acronym = len(line) > 1 and line[1].isupper()
+    return line[:500] if acronym else line[0].lower() + line[1:500]
 
 
 def _module(module: ModuleOp) -> Iterator[Finding]:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from io import StringIO
 
 from xdsl.context import Context
 from xdsl.dialects import arith
-from xdsl.dialects.builtin import Builtin, ModuleOp
+from xdsl.dialects.builtin import Builtin, DenseIntOrFPElementsAttr, ModuleOp
 from xdsl.ir import Dialect, Operation
-from xdsl.parser import Parser
+from xdsl.parser import Parser, ParserState
 from xdsl.printer import Printer
 from xdsl.utils.exceptions import ParseError, VerifyException
+from xdsl.utils.lexer import Input
+from xdsl.utils.mlir_lexer import MLIRLexer, MLIRToken, MLIRTokenKind
 
 from lottoc.diagnostics import Diagnostic, Label, RecipeError, Source, Span, did_you_mean
-from lottoc.ir.laws import verify
+from lottoc.ir.laws import in_house_style, verify
 from lottoc.ir.lotto import LottoDialect
 from lottoc.ir.mask import MaskDialect
 from lottoc.ir.place import at
@@ -37,6 +40,26 @@ def context() -> Context:
     return result
 
 
+class _Lexer(MLIRLexer):
+    """xDSL's lexer, safe from text that would take all time or memory.
+
+    An unclosed string is given up at once, where xDSL's tries every way to cut it in pieces; a
+    type of 10¹⁸ bits is refused, of which xDSL would compute the largest number.
+    """
+
+    _unescaped_characters_regex = re.compile(r'"(?:[^"\\\n\v\f]++|\\(?:["nt\\]|[0-9A-Fa-f]{2}))*+"')
+    _too_large = re.compile("[su]?i[0-9]{5,}|[0-9]{1000,}")
+
+    def lex(self) -> MLIRToken:
+        token = super().lex()
+        if token.kind in _NUMERIC and self._too_large.match(token.text):
+            raise ParseError(token.span, "this number is too large")
+        return token
+
+
+_NUMERIC = (MLIRTokenKind.BARE_IDENT, MLIRTokenKind.INTEGER_LIT)
+
+
 class _TextParser(Parser):
     """Notes where operations stand, and reads every string literal as text.
 
@@ -44,14 +67,22 @@ class _TextParser(Parser):
     """
 
     def __init__(self, source: Source, text: str) -> None:
-        super().__init__(context(), text, source.name)
+        super().__init__(context(), "", source.name)
+        self._parser_state = ParserState(_Lexer(Input(text, source.name)))
         self.source = source
 
     def parse_optional_str_literal(self) -> str | None:
         text = super().parse_optional_str_literal()
         if text is None and (raw := self.parse_optional_bytes_literal()) is not None:
-            text = raw.decode()
+            try:
+                text = raw.decode()
+            except UnicodeDecodeError:
+                self.raise_error("this text is not UTF-8")
         return text
+
+    def _parse_builtin_dense_attr(self) -> DenseIntOrFPElementsAttr:
+        """xDSL would fill memory with `dense<0> : tensor<1000000000000xf32>`."""
+        self.raise_error("IR holds no tensors: weights and masks stay in their files")
 
     def parse_operation(self) -> Operation:
         start = self.pos
@@ -94,10 +125,15 @@ def parse(source: Source, start: int = 0, end: int | None = None) -> ModuleOp:
         raise _wrong(source, "ir-syntax", "nested too deep", position) from error
     except Exception as error:  # xDSL's parser meets some damaged text unprepared
         position = parser.pos if parser else start
-        message = f"this is not IR ({type(error).__name__}: {error})"
-        raise _wrong(source, "ir-syntax", message, position) from error
+        raise _wrong(source, "ir-syntax", _surprise(error), position) from error
     verify(module)
     return module
+
+
+def _surprise(error: Exception) -> str:
+    if "zip()" in str(error):
+        return "there are not as many types as values"
+    return f"this is not IR ({type(error).__name__}: {error})"
 
 
 def _wrong(
@@ -105,14 +141,8 @@ def _wrong(
 ) -> RecipeError:
     start = min(start, len(source.text))
     label = Label(Span(source, start, max(start, min(end or start, len(source.text)))))
-    return RecipeError([Diagnostic(code, _house_style(message), (label,), _help(message))])
-
-
-def _house_style(message: str) -> str:
-    """One line, lower case, no full stop."""
-    line = " ".join(message.split()).rstrip(".! ") or "this is not IR"
-    acronym = len(line) > 1 and line[1].isupper()
-    return line[:500] if acronym else line[0].lower() + line[1:500]
+    message = message.replace("Could not parse entire input", "expected an operation")
+    return RecipeError([Diagnostic(code, in_house_style(message), (label,), _help(message))])
 
 
 def _help(message: str) -> tuple[str, ...]:

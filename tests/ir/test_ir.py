@@ -91,7 +91,7 @@ INVALID = {
     '%3 = lotto.score "magnitude" %w {options = {}, layers = []} : !lotto.scores<"net">': (
         "names no layer"
     ),
-    '%3 = lotto.score "magnitude" %w {options = {a = dense<0> : tensor<2xi8>}, layers = ["fc"]} '
+    '%3 = lotto.score "magnitude" %w {options = {a = unit}, layers = ["fc"]} '
     ': !lotto.scores<"net">': "options holds something other than plain data",
     '%3 = mask.score "magnitude" %1 {layer = "fd", options = {}} '
     ": !mask.weight<8x6> -> !mask.scores<8x6>": 'scores layer "fc" as "fd"',
