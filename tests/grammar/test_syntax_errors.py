@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from lottoc.diagnostics import Diagnostic, RecipeError, Source
+from lottoc.explain import explanations
 from lottoc.grammar import parser
 from lottoc.grammar.parser import parse, parse_value
 from lottoc.grammar.words import TERMINALS, one_of, wanted
@@ -15,10 +16,8 @@ from lottoc.grammar.words import TERMINALS, one_of, wanted
 HERE = Path(__file__).parent
 SECTION = re.compile(r"## (.*?)\n\n```lotto\n(.*?)```\n\n```text\n(.*?)\n```\n", re.DOTALL)
 CASES = SECTION.findall((HERE / "syntax_errors.md").read_text(encoding="utf-8"))
-SPECIFICATION = (HERE.parents[1] / "specs" / "language.md").read_text(encoding="utf-8")
-CODES = set(
-    re.findall(r"^\| `([a-z-]+)` \|", SPECIFICATION.split("Codes of the grammar")[1], re.MULTILINE)
-)
+GRAMMAR = "\n".join(path.read_text() for path in (HERE.parents[1] / "grammar").glob("*.py"))
+CODES = {code for code in explanations() if f'"{code}"' in GRAMMAR}
 
 
 def errors(text: str) -> list[Diagnostic]:
