@@ -15,6 +15,7 @@ from lottoc.lower.program import Data, Emit, Model, Program, Requirement, Ticket
 from lottoc.lower.read import Reader
 from lottoc.lower.sources import Catalog, check_data, check_model, check_training
 from lottoc.lower.tickets import Tickets
+from lottoc.lower.warnings import warn
 
 FORMATS = ("auto", "dense", "sparse", "packed")
 VALUES = ("same", "float32", "float16")
@@ -44,6 +45,14 @@ def survey(recipe: syntax.Recipe, folder: Path, catalog: Catalog, findings: Find
     return _Checker(recipe, folder, catalog, {}, findings).everything()
 
 
+def inside_output(path: str) -> bool:
+    """Whether an artefact's path stays inside the output folder, and beside the report."""
+    parts = Path(path)
+    return not (
+        parts.is_absolute() or ".." in parts.parts or parts.name in ("", ".", "report.json")
+    )
+
+
 class _Checker:
     def __init__(
         self,
@@ -69,10 +78,12 @@ class _Checker:
         data = self._each("data", lambda b: check_data(self.reader, b, self.folder))
         trainings = self._each("training", lambda b: check_training(self.reader, b))
         tickets, requirements, emits = self._tickets(models, data, trainings)
+        unknown = tuple(m.name for m in models.values() if m.signature is None)
+        program = Program(models, data, trainings, tickets, requirements, emits, unknown)
         if not self.findings.errors and not self.findings.inputs:
             self._unused_params()  # what hangs on a broken block went unread, params and all
-        unknown = tuple(m.name for m in models.values() if m.signature is None)
-        return Program(models, data, trainings, tickets, requirements, emits, unknown)
+            warn(self.recipe, program, self.findings)
+        return program
 
     def _params(self, defines: Mapping[str, syntax.Value]) -> dict[str, syntax.Value]:
         params = [item for item in self.recipe.items if isinstance(item, syntax.Param)]
@@ -261,8 +272,7 @@ class _Checker:
                 help='write  emit onnx "model.onnx" { … }',
             )
             return None
-        path = Path(block.path.value)
-        if path.is_absolute() or ".." in path.parts or path.name in ("", ".", "report.json"):
+        if not inside_output(block.path.value):
             self.findings.error(
                 "bad-path",
                 f'"{block.path.value}" is not a file inside the output folder',
@@ -270,7 +280,7 @@ class _Checker:
                 help="name a file; the folder is chosen by  lottoc compile -o FOLDER",
             )
             return None
-        return path.as_posix()
+        return Path(block.path.value).as_posix()
 
     def _same_paths(self, emits: tuple[Emit, ...]) -> None:
         first: dict[str, Emit] = {}
