@@ -45,7 +45,8 @@ def bench(
         for path in (file, against):
             if not path.is_file():
                 raise input_error("model-not-found", f"there is no model {path}", file=str(path))
-        shown, timings = format is Format.text and not quiet, []
+        shown = format is Format.text and not quiet
+        timings: list[dict[str, Any]] = []
         for timing in measure(
             against, file, batches=batches, threads=counts, length=length, samples=samples
         ):

@@ -43,7 +43,7 @@ def compile(
         from lottoc.driver import compile_recipe
         from lottoc.report.table import outcome_table
 
-        asked = request(recipe, define, store, quiet=quiet or format is Format.json)
+        asked = request(recipe, define, store, quiet=quiet or format is not Format.text)
         outcome = compile_recipe(asked, output, findings)
         if format is Format.text and not quiet:
             print(outcome_table(outcome.tickets, outcome.artefacts))

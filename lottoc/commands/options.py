@@ -14,6 +14,7 @@ class Format(StrEnum):
 
     text = "text"
     json = "json"
+    sarif = "sarif"
 
 
 class Stage(StrEnum):

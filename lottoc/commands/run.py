@@ -37,12 +37,18 @@ def run(work: Work, format: Format, *, quiet: bool = False, werror: bool = False
 
             print(outcome_table(rows, []))
     softer = [d for d in findings.diagnostics if d.severity != "error"]
-    if werror and code == 0 and any(d.severity == "warning" for d in softer):
+    warnings = [d for d in softer if d.severity == "warning"]
+    if werror and code == 0 and warnings:
         code = 2
-    everything = [*(() if quiet else softer), *errors]
+    heard = (warnings if werror else ()) if quiet else softer
+    everything = [*heard, *errors]
     if format is Format.json:
         listed = [to_json(d) for d in everything]
         print(json.dumps({"exit_code": code, "diagnostics": listed, **result}, indent=2))
+    elif format is Format.sarif:
+        from lottoc.sarif import to_sarif
+
+        print(json.dumps(to_sarif(everything), indent=2))
     else:
         show(everything)
     raise typer.Exit(code)
