@@ -9,15 +9,17 @@ from xdsl.dialects.builtin import ModuleOp
 
 from lottoc.artefacts import Artefact, emit, put_in_place, staging
 from lottoc.catalog import Catalog
-from lottoc.diagnostics import Diagnostic, Findings, RequirementError
+from lottoc.diagnostics import Diagnostic, Findings, RecipeError, RequirementError
 from lottoc.engine.evaluate import Engine
-from lottoc.front import Request, front
+from lottoc.front import IR_SUFFIX, Request, front, read
 from lottoc.ir import lotto
 from lottoc.ir.laws import verify_after
 from lottoc.ir.place import labels
-from lottoc.ir.text import context
+from lottoc.ir.text import context, parse
+from lottoc.lower.admit import admit
 from lottoc.lower.program import Program
 from lottoc.passes import pipeline
+from lottoc.report.origin import Origin, of_ir, of_recipe
 from lottoc.report.report import TicketRow, build_report, ticket_rows, to_bytes
 
 
@@ -30,6 +32,33 @@ class Outcome:
     report: Path
     computed: int
     trained: int
+
+
+@dataclass(frozen=True)
+class Start:
+    """What there is to build, whichever text it came as, and how the report names that."""
+
+    module: ModuleOp
+    origin: Origin
+
+
+def begin(request: Request, findings: Findings) -> Start:
+    """Whole-network or mask IR of a recipe or, where the file is called so, of IR text."""
+    if request.recipe.suffix == IR_SUFFIX:
+        source = read(request.recipe, "ir")
+        refuse_defines(request)
+        module = parse(source)
+        return Start(module, of_ir(source, module))
+    source, program = front(request, findings, deep=True)
+    return Start(recipe_ir(request, program), of_recipe(source, request.defines, program))
+
+
+def refuse_defines(request: Request) -> None:
+    """IR text has no params left to set."""
+    for name in request.defines:
+        message = f'{request.recipe} is IR, which has no param "{name}" any more'
+        help = ("set it when the IR is made:  lottoc ir -D …",)
+        raise RecipeError([Diagnostic("unknown-param", message, help=help)])
 
 
 def recipe_ir(request: Request, program: Program) -> ModuleOp:
@@ -48,13 +77,15 @@ def mask_ir(module: ModuleOp) -> ModuleOp:
 
 
 def compile_recipe(request: Request, output: Path, findings: Findings) -> Outcome:
-    """Compile a recipe into a folder of artefacts and a report.
+    """Compile a recipe, or IR text, into a folder of artefacts and a report.
 
     Nothing is written to `output` unless every artefact is verified and every `require` holds.
     Raises a `LottoError` whose exit code says what went wrong.
     """
-    source, program = front(request, findings, deep=True)
-    module = mask_ir(recipe_ir(request, program))
+    start = begin(request, findings)
+    module = mask_ir(start.module)
+    if request.recipe.suffix == IR_SUFFIX:
+        admit(module, Catalog(request.store), findings)
     engine = Engine(request.store, request.progress)
     engine.run(module)
     rows = ticket_rows(module, engine)
@@ -65,7 +96,7 @@ def compile_recipe(request: Request, output: Path, findings: Findings) -> Outcom
             for op in module.ops
             if isinstance(op, lotto.EmitOp)
         ]
-        report = build_report(source, request.defines, program, module, engine, rows, artefacts)
+        report = build_report(start.origin, module, engine, rows, artefacts)
         (folder / "report.json").write_bytes(to_bytes(report))
         put_in_place(folder, output, [*(a.path for a in artefacts), "report.json"])
     return Outcome(rows, artefacts, output / "report.json", engine.computed, engine.trained)

@@ -19,10 +19,12 @@ from lottoc.lower.check import check
 from lottoc.lower.program import Program
 from lottoc.progress import Progress, Silent
 
+IR_SUFFIX = ".mlir"
+
 
 @dataclass(frozen=True)
 class Request:
-    """What to compile, and with what."""
+    """What to compile, a recipe or IR text, and with what."""
 
     recipe: Path
     store: Store

@@ -6,7 +6,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -17,9 +18,10 @@ from xdsl.dialects import arith
 from xdsl.ir import Operation, SSAValue
 
 from lottoc.criteria import criterion_class
-from lottoc.diagnostics import input_error
+from lottoc.diagnostics import Diagnostic, RecipeError, input_error
 from lottoc.engine.store import Store
 from lottoc.ir import lotto, mask
+from lottoc.ir.place import labels
 from lottoc.ir.plain import from_dictionary, strings
 from lottoc.ir.types import LayerMaskType
 from lottoc.masks.mask import Mask, load_masks, save_masks, shuffle
@@ -263,41 +265,42 @@ def _measure(op: lotto.MeasureOp, value: Value, bench: Bench) -> list[Any]:
             return [float(sum(m.kept == 0 for m in masks.values()))]
 
 
-def _finite(op: Operation, scores: SSAValue, error: NonFiniteScores) -> Exception:
-    owner = scores.owner
-    assert isinstance(owner, mask.ScoreOp)
-    return input_error(
-        "not-finite",
-        f'a score of layer "{owner.layer.data}" is not a finite number: {error}',
-        help=("look for NaN or infinite weights in the model, or a training that diverged",),
-    )
+@contextmanager
+def _selecting(op: Operation, scores: Sequence[SSAValue]) -> Iterator[None]:
+    """Explain scores that cannot be ranked, and masks that cannot keep as much as IR asks."""
+    try:
+        yield
+    except NonFiniteScores as error:
+        owner = scores[error.position].owner
+        assert isinstance(owner, mask.ScoreOp)
+        raise input_error(
+            "not-finite",
+            f'a score of layer "{owner.layer.data}" is not a finite number: {error}',
+            help=("look for NaN or infinite weights in the model, or a training that diverged",),
+        ) from error
+    except ValueError as error:
+        raise RecipeError([Diagnostic("ir-not-runnable", str(error), labels(op))]) from error
 
 
 def _keep(op: mask.KeepOp, value: Value, bench: Bench) -> list[Any]:
     within = value(op.within).to_bool() if op.within is not None else None
-    try:
+    with _selecting(op, [op.scores]):
         kept = keep_best(value(op.scores), op.kept.value.data, within)
-    except NonFiniteScores as error:
-        raise _finite(op, op.scores, error) from error
     return [Mask.from_bool(kept)]
 
 
 def _keep_nm(op: mask.KeepNMOp, value: Value, bench: Bench) -> list[Any]:
     within = value(op.within).to_bool() if op.within is not None else None
-    try:
+    with _selecting(op, [op.scores]):
         kept = keep_n_of_m(value(op.scores), op.n.value.data, op.m.value.data, within)
-    except NonFiniteScores as error:
-        raise _finite(op, op.scores, error) from error
     return [Mask.from_bool(kept)]
 
 
 def _keep_global(op: mask.KeepGlobalOp, value: Value, bench: Bench) -> list[Any]:
     scores = Each(op.scores, value)
     within = Each([value(m) for m in op.within], Mask.to_bool) if op.within else None
-    try:
+    with _selecting(op, op.scores):
         kept = keep_best_global(scores, op.kept.value.data, within)
-    except NonFiniteScores as error:
-        raise _finite(op, op.scores[error.position], error) from error
     return [Mask.from_bool(array) for array in kept]
 
 

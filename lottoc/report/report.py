@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -13,12 +12,11 @@ from xdsl.dialects.builtin import ModuleOp
 
 from lottoc import __version__
 from lottoc.artefacts import Artefact
-from lottoc.diagnostics import Source
 from lottoc.engine.evaluate import Engine
 from lottoc.ir import lotto, mask
 from lottoc.ir.plain import strings
-from lottoc.lower.program import Program
 from lottoc.masks.mask import Mask
+from lottoc.report.origin import Origin
 
 PACKAGES = ("numpy", "onnx", "onnxruntime", "torch")
 
@@ -82,30 +80,24 @@ def _layers(op: lotto.TicketOp, engine: Engine) -> list[dict[str, Any]]:
 
 
 def build_report(
-    source: Source,
-    defines: Mapping[str, str],
-    program: Program,
+    origin: Origin,
     module: ModuleOp,
     engine: Engine,
     rows: Sequence[TicketRow],
     artefacts: Sequence[Artefact],
 ) -> dict[str, Any]:
     """The report as plain data. It holds no time, no path of this machine, nothing that varies."""
-    recipe = {"sha256": hashlib.sha256(source.text.encode()).hexdigest(), "define": dict(defines)}
     return {
         "lottoc": __version__,
-        "recipe": recipe,
+        **origin.text,
         "versions": _versions(),
-        "models": {
-            m.name: {"source": m.source, "file": m.path.name, "seed": m.seed, "digest": m.digest}
-            for m in program.models.values()
-        },
+        "models": origin.models,
         "data": {
             op.data.data: {"digest": op.digest.data}
             for op in module.ops
             if isinstance(op, lotto.DataOp)
         },
-        "trainings": {t.name: _training(t) for t in program.trainings.values()},
+        "trainings": origin.trainings,
         "tickets": {row.name: _ticket(row) for row in rows},
         "requires": [
             {
@@ -119,10 +111,6 @@ def build_report(
         ],
         "artefacts": [asdict(artefact) for artefact in artefacts],
     }
-
-
-def _training(training: Any) -> dict[str, Any]:
-    return {**training.options, "length": str(training.length)}
 
 
 def _ticket(row: TicketRow) -> dict[str, Any]:

@@ -24,8 +24,8 @@ def outcome_table(tickets: Sequence[TicketRow], artefacts: Sequence[Artefact]) -
         for index, artefact in enumerate(files or [None]):
             table.add_row(
                 row.name if index == 0 else "",
-                f"{row.metrics['sparsity']:.2%}" if index == 0 else "",
-                _accuracy(row) if index == 0 else "",
+                _share(row, "sparsity") if index == 0 else "",
+                _share(row, "accuracy") if index == 0 else "",
                 f"{artefact.path} {_size(artefact.bytes)}" if artefact else "–",
                 f"{artefact.bytes / artefact.dense_bytes:.1%}" if artefact else "–",
             )
@@ -34,8 +34,8 @@ def outcome_table(tickets: Sequence[TicketRow], artefacts: Sequence[Artefact]) -
     return "\n".join(line.rstrip() for line in stream.getvalue().strip("\n").splitlines())
 
 
-def _accuracy(row: TicketRow) -> str:
-    return f"{row.metrics['accuracy']:.2%}" if "accuracy" in row.metrics else "–"
+def _share(row: TicketRow, metric: str) -> str:
+    return f"{row.metrics[metric]:.2%}" if metric in row.metrics else "–"
 
 
 def _size(count: int) -> str:

@@ -1,0 +1,226 @@
+"""Checks IR text before it is evaluated, as the checker of recipes checks a recipe.
+
+The IR's own laws say that a program means something; here is checked that it can be run: its files
+are there and are those it was made from, and every name and option is one that lottoc has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal, cast
+
+from xdsl.dialects.builtin import DictionaryAttr, ModuleOp
+from xdsl.ir import Operation, SSAValue
+
+from lottoc import criteria
+from lottoc.catalog import Catalog
+from lottoc.diagnostics import Diagnostic, Findings, InputError, Span, did_you_mean
+from lottoc.fields import OptionError, build
+from lottoc.ir import lotto, mask
+from lottoc.ir.place import labels
+from lottoc.ir.plain import from_dictionary
+from lottoc.lower.check import FORMATS, TARGETS, VALUES, inside_output
+from lottoc.lower.program import Data, NpzSplit
+from lottoc.lower.sources import LOSSES, OPTIMIZERS, SCHEDULES
+from lottoc.training.spec import TrainingSpec
+
+
+def admit(module: ModuleOp, catalog: Catalog, findings: Findings) -> None:
+    """Check a module of mask IR that is to be evaluated.
+
+    Raises `RecipeError` (ir-not-runnable) for what lottoc does not have, `InputError` for files
+    that are missing, damaged or not those that the IR was made from (ir-outdated).
+    """
+    check = _Check(catalog, findings)
+    for op in module.ops:
+        check.operation(op)
+    findings.raise_errors()
+
+
+@dataclass(frozen=True)
+class _Setting:
+    """What an evaluation takes from a training."""
+
+    loss: str = "cross_entropy"
+    threads: int = 1
+
+
+@dataclass(frozen=True)
+class _Artefact:
+    format: str
+    values: str
+    target: str = TARGETS[0]
+
+
+@dataclass(frozen=True)
+class _Split:
+    path: str
+    x: str
+    y: str
+
+
+_RELATIVE = "paths in IR are relative to the folder that lottoc runs in"
+
+
+class _Check:
+    def __init__(self, catalog: Catalog, findings: Findings) -> None:
+        self.catalog, self.findings = catalog, findings
+        self.sources: dict[str, str] = {}
+        """The kind of source of each model."""
+        self.splits: dict[SSAValue, frozenset[str]] = {}
+        self.paths: set[str] = set()
+        self.tickets: set[str] = set()
+
+    def operation(self, op: Operation) -> None:
+        match op:
+            case lotto.ModelOp():
+                self._model(op)
+            case lotto.DataOp():
+                self._data(op)
+            case lotto.TrainOp():
+                self._torch(op, op.weights)
+                self._split(op, op.data, "train")
+                self._training(op)
+            case lotto.EvaluateOp():
+                self._torch(op, op.weights)
+                self._split(op, op.data, op.split.data)
+                setting = self._build(op, _Setting, op.training)
+                self._known(op, setting, loss=LOSSES)
+            case lotto.SignsOp():
+                self._torch(op, op.weights)
+            case mask.ScoreOp():
+                self._criterion(op)
+            case lotto.TicketOp():
+                self._ticket(op)
+            case lotto.EmitOp():
+                self._emit(op)
+            case _:
+                return
+
+    def _wrong(self, op: Operation, message: str, help: Iterable[str] = ()) -> None:
+        self.findings.error("ir-not-runnable", message, *labels(op), help=help)
+
+    def _build(self, op: Operation, shape: type[Any], options: DictionaryAttr) -> Any:
+        try:
+            return build(shape, from_dictionary(options))
+        except OptionError as error:
+            self._wrong(op, str(error), error.help)
+            return None
+
+    def _known(self, op: Operation, made: Any, **known: Iterable[str]) -> None:
+        for name, values in known.items():
+            if made is not None and (word := getattr(made, name)) not in values:
+                self._wrong(op, f'unknown {name} "{word}"', did_you_mean(word, values))
+
+    def _least(self, op: Operation, made: Any, **least: float) -> None:
+        for name, bound in least.items():
+            value = getattr(made, name, None)
+            if value is not None and value < bound:
+                self._wrong(op, f"{name} is {value}, not at least {bound}")
+
+    def _model(self, op: lotto.ModelOp) -> None:
+        name, source = op.model.data, op.source.data
+        self.sources[name] = source
+        if source not in ("onnx", "torch"):
+            self._wrong(op, f'unknown source "{source}"', did_you_mean(source, ("onnx", "torch")))
+            return
+        if (source == "torch") != (op.function is not None):
+            self._wrong(op, "a torch model, and no other, is made by a function")
+            return
+        kind = cast(Literal["onnx", "torch"], source)
+        function = op.function.data if op.function else ""
+        try:
+            signature, digest = self.catalog.signature(kind, Path(op.path.data), function)
+        except InputError as error:
+            self._absorb(op, error)
+            return
+        self._same(op, f'model "{name}"', op.path.data, digest, op.digest.data)
+        if digest == op.digest.data and list(signature or ()) != [a.layer for a in op.layers]:
+            self._wrong(op, f'model "{name}" has other layers than its file')
+
+    def _data(self, op: lotto.DataOp) -> None:
+        made: dict[str, NpzSplit] = {}
+        for name, options in from_dictionary(op.splits).items():
+            try:
+                split = build(_Split, cast(Mapping[str, Any], options))
+            except (OptionError, TypeError) as error:
+                self._wrong(op, f'split "{name}": {error}')
+                return
+            made[name] = NpzSplit(Path(split.path), split.x, split.y)
+        self.splits[op.result] = frozenset(made)
+        try:
+            digest = self.catalog.digest(Data(op.data.data, made, self._span(op)))
+        except InputError as error:
+            self._absorb(op, error)
+            return
+        files = ", ".join(sorted({str(split.path) for split in made.values()}))
+        self._same(op, f'data "{op.data.data}"', files, digest, op.digest.data)
+
+    def _absorb(self, op: Operation, error: InputError) -> None:
+        found = [replace(d, help=(*d.help, _RELATIVE)) for d in error.diagnostics]
+        self.findings.absorb(InputError(found), self._span(op))
+
+    @staticmethod
+    def _span(op: Operation) -> Span:
+        """Where the text says so: IR that is admitted came as text."""
+        return labels(op)[0].span
+
+    def _same(self, op: Operation, what: str, files: str, found: str, said: str) -> None:
+        if found == said:
+            return
+        changed = Diagnostic(
+            "ir-outdated",
+            f"{what} is not what the IR was made from: the digest of {files} is {found[:12]}…, "
+            f"not {said[:12]}…",
+            help=("make the IR again with  lottoc ir", f'or write  digest = "{found}"'),
+        )
+        self.findings.absorb(InputError([changed]), self._span(op))
+
+    def _torch(self, op: Operation, weights: SSAValue) -> None:
+        name = lotto.model_of(weights)
+        if self.sources.get(name) == "onnx":
+            self._wrong(op, f'{op.name} needs a torch model, and "{name}" is an ONNX file')
+
+    def _split(self, op: Operation, data: SSAValue, name: str) -> None:
+        known = self.splits.get(data)
+        if known is not None and name not in known:
+            self._wrong(op, f'the data has no split "{name}"', did_you_mean(name, known))
+
+    def _training(self, op: lotto.TrainOp) -> None:
+        spec = self._build(op, TrainingSpec, op.training)
+        self._known(op, spec, optimizer=OPTIMIZERS, schedule=SCHEDULES, loss=LOSSES)
+        self._least(op, spec, batch=1, threads=1, steps=1, seed=0, warmup=0)
+        self._least(op, spec, lr=0, momentum=0, weight_decay=0, eps=0, clip_norm=0)
+
+    def _criterion(self, op: mask.ScoreOp) -> None:
+        name = op.criterion.data
+        if name not in criteria.CRITERIA:
+            known = did_you_mean(name, criteria.CRITERIA)
+            self._wrong(op, f'there is no criterion "{name}"', known)
+            return
+        made = self._build(op, criteria.criterion_class(name), op.options)
+        self._least(op, made, seed=0)
+
+    def _ticket(self, op: lotto.TicketOp) -> None:
+        if op.ticket.data in self.tickets:
+            self._wrong(op, f'"{op.ticket.data}" is the name of an earlier ticket')
+        self.tickets.add(op.ticket.data)
+
+    def _emit(self, op: lotto.EmitOp) -> None:
+        path = op.path.data
+        if op.kind.data != "onnx":
+            self._wrong(op, f'unknown kind of artefact "{op.kind.data}"')
+        if not inside_output(path):
+            self._wrong(op, f'"{path}" is not a file inside the output folder')
+        if path in self.paths:
+            self._wrong(op, f'two artefacts are called "{path}"')
+        self.paths.add(path)
+        made = self._build(op, _Artefact, op.options)
+        self._known(op, made, format=FORMATS, values=VALUES, target=TARGETS)
+        if self.sources.get(lotto.model_of(op.weights)) == "torch":
+            if op.data is None:
+                self._wrong(op, "a torch model is exported with data", ("add  sampled from %data",))
+            else:
+                self._split(op, op.data, "train")

@@ -1,0 +1,64 @@
+"""What a build was made from, as its report says it: the text, the models, the trainings."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from xdsl.dialects.builtin import ModuleOp
+
+from lottoc.diagnostics import Source
+from lottoc.ir import lotto
+from lottoc.ir.plain import from_dictionary
+from lottoc.lower.program import Program
+
+
+@dataclass(frozen=True)
+class Origin:
+    """The entries of a report that name its sources."""
+
+    text: Mapping[str, Any]
+    models: Mapping[str, Any]
+    trainings: Mapping[str, Any]
+
+
+def of_recipe(source: Source, defines: Mapping[str, str], program: Program) -> Origin:
+    """A build from a recipe."""
+    return Origin(
+        {"recipe": {"sha256": _sha256(source), "define": dict(defines)}},
+        {
+            m.name: {"source": m.source, "file": m.path.name, "seed": m.seed, "digest": m.digest}
+            for m in program.models.values()
+        },
+        {t.name: {**t.options, "length": str(t.length)} for t in program.trainings.values()},
+    )
+
+
+def of_ir(source: Source, module: ModuleOp) -> Origin:
+    """A build from IR text, in which trainings have no names, only numbers."""
+    models = {
+        op.model.data: {
+            "source": op.source.data,
+            "file": Path(op.path.data).name,
+            "digest": op.digest.data,
+        }
+        for op in module.ops
+        if isinstance(op, lotto.ModelOp)
+    }
+    trainings = dict.fromkeys(
+        op.training
+        for op in module.ops
+        if isinstance(op, lotto.TrainOp | lotto.FindOp) and op.training is not None
+    )
+    return Origin(
+        {"ir": {"sha256": _sha256(source)}},
+        models,
+        {str(n): from_dictionary(training) for n, training in enumerate(trainings, start=1)},
+    )
+
+
+def _sha256(source: Source) -> str:
+    return hashlib.sha256(source.text.encode()).hexdigest()
