@@ -46,11 +46,12 @@ def export_onnx(
     load_model(model, state)
     program = _exported(model.eval(), sample)
     proto = program.model_proto
-    batch = proto.graph.input[0].type.tensor_type.shape.dim[0]
-    if batch.HasField("dim_value"):
+    ends = (proto.graph.input[0], proto.graph.output[0])
+    batches = [end.type.tensor_type.shape.dim[0] for end in ends]
+    if fixed := [batch.dim_value for batch in batches if batch.HasField("dim_value")]:
         raise input_error(
             "export-batch",
-            f"the model takes batches of {batch.dim_value} only",
+            f"the model takes batches of {fixed[0]} only",
             help=("write forward() so that it takes any number of examples: x.shape[0], not 2",),
         )
     names, used = aliases(model), _used_parameters(program)
