@@ -116,7 +116,7 @@ def parse(source: Source, start: int = 0, end: int | None = None) -> ModuleOp:
         parser = _TextParser(source, text)
         module = parser.parse_module()
     except ParseError as error:
-        raise _wrong(source, "ir-syntax", error.msg, error.span.start, error.span.end) from error
+        raise _syntax_error(source, error) from error
     except VerifyException as error:
         position = parser.pos if parser else start
         raise _wrong(source, "ir-invalid", str(error), position) from error
@@ -128,6 +128,17 @@ def parse(source: Source, start: int = 0, end: int | None = None) -> ModuleOp:
         raise _wrong(source, "ir-syntax", _surprise(error), position) from error
     verify(module)
     return module
+
+
+def _syntax_error(source: Source, error: ParseError) -> RecipeError:
+    unknown = re.fullmatch(r"Operation (\S+) is not registered", error.msg)
+    if unknown is None:
+        return _wrong(source, "ir-syntax", error.msg, error.span.start, error.span.end)
+    name, known = unknown[1], [op.name for dialect in DIALECTS for op in dialect.operations]
+    start = max(0, source.text.rfind(name, 0, error.span.start))  # xDSL points behind it
+    label = Label(Span(source, start, start + len(name)))
+    message, help = f'there is no operation "{name[:100]}"', did_you_mean(name, known)
+    return RecipeError([Diagnostic("ir-syntax", message, (label,), help)])
 
 
 def _surprise(error: Exception) -> str:
@@ -142,12 +153,4 @@ def _wrong(
     start = min(start, len(source.text))
     label = Label(Span(source, start, max(start, min(end or start, len(source.text)))))
     message = message.replace("Could not parse entire input", "expected an operation")
-    return RecipeError([Diagnostic(code, in_house_style(message), (label,), _help(message))])
-
-
-def _help(message: str) -> tuple[str, ...]:
-    head, _, tail = message.partition(" is not registered")
-    if not tail and head.startswith("Operation ") and head != message:
-        known = [op.name for dialect in DIALECTS for op in dialect.operations]
-        return did_you_mean(head.removeprefix("Operation "), known)
-    return ()
+    return RecipeError([Diagnostic(code, in_house_style(message), (label,))])

@@ -70,10 +70,10 @@ INVALID = {
     ': !lotto.weights<"net">': "not fresh or keep",
     '%3 = lotto.init %o seed 0 : !lotto.weights<"net">': "",
     '%3 = mask.bundle ["a", "b"](%2 : !mask.scores<8x6>) -> !lotto.masks<"net">': "",
-    "%3 = mask.nothing": "operation mask.nothing is not registered",
+    "%3 = mask.nothing": 'there is no operation "mask.nothing"',
     "%3 = mask.keeep 4 of %2 : !mask.scores<8x6> -> !mask.mask<8x6>": 'did you mean "mask.keep"?',
     '%3 = builtin.unrealized_conversion_cast %d : !lotto.data to !lotto.weights<"net">': (
-        "is not registered"
+        'there is no operation "builtin.unrealized_conversion_cast"'
     ),
     '%3 = lotto.signs %4 ["fc"] : !lotto.weights<"net">\n'
     '%4 = lotto.init %m seed 0 : !lotto.weights<"net">': "uses what a later lotto.init makes",
