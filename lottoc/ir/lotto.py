@@ -6,21 +6,15 @@
 
 from __future__ import annotations
 
-import operator
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from xdsl.dialects.builtin import I64 as Int64
-from xdsl.dialects.builtin import ArrayAttr, DictionaryAttr, Float64Type, IntegerAttr, StringAttr
-from xdsl.ir import Attribute, Dialect, SSAValue
+from xdsl.dialects.builtin import ArrayAttr, DictionaryAttr, IntegerAttr, StringAttr
+from xdsl.ir import Dialect
 from xdsl.irdl import (
-    AnyAttr,
-    AttrSizedOperandSegments,
     IRDLOperation,
-    ParamAttrConstraint,
     ParsePropInAttrDict,
-    VarConstraint,
-    eq,
     irdl_op_definition,
     operand_def,
     opt_operand_def,
@@ -28,7 +22,6 @@ from xdsl.irdl import (
     prop_def,
     result_def,
     traits_def,
-    var_operand_def,
 )
 from xdsl.traits import Pure
 from xdsl.utils.exceptions import VerifyException
@@ -40,59 +33,53 @@ from lottoc.ir.amounts import (
     check_scope,
     check_seed,
 )
-from lottoc.ir.types import (
-    DataType,
-    LayerAttr,
-    MasksType,
-    ModelType,
-    ScoresType,
-    WeightsType,
+from lottoc.ir.lotto_algebra import BINARY, AndOp, NotOp, OrOp, ShuffleOp, SubOp, XorOp
+from lottoc.ir.lotto_outcome import (
+    COMPARISONS,
+    EmitOp,
+    EvaluateOp,
+    MeasureOp,
+    ObserveOp,
+    RequireOp,
+    TicketOp,
 )
+from lottoc.ir.types import DataType, LayerAttr, MasksType, ModelType, ScoresType, WeightsType
+from lottoc.ir.whole import DATA, EVALUATED, MASKS, MODEL, SCORES, WEIGHTS, model_of
 
-# One model variable in every operation: values of different models never meet, and the types of
-# operands follow from the type that the text names.
-_M: VarConstraint[Attribute] = VarConstraint("M", AnyAttr())
-MODEL = ParamAttrConstraint(ModelType, (_M,))
-WEIGHTS = ParamAttrConstraint(WeightsType, (_M,))
-MASKS = ParamAttrConstraint(MasksType, (_M,))
-SCORES = ParamAttrConstraint(ScoresType, (_M,))
-DATA = eq(DataType())
-NUMBER = eq(Float64Type())
+__all__ = [
+    "BINARY",
+    "COMPARISONS",
+    "EVALUATED",
+    "FRESH",
+    "KEEP",
+    "WEIGHTS",
+    "AndOp",
+    "DataOp",
+    "EmitOp",
+    "EvaluateOp",
+    "FindOp",
+    "InitOp",
+    "LottoDialect",
+    "MeasureOp",
+    "ModelOp",
+    "NotOp",
+    "ObserveOp",
+    "OrOp",
+    "PruneOp",
+    "RequireOp",
+    "ScoreOp",
+    "ShuffleOp",
+    "SignsOp",
+    "SubOp",
+    "TicketOp",
+    "TrainOp",
+    "XorOp",
+    "layers_of",
+    "model_of",
+]
 
 FRESH = "fresh"
 KEEP = "keep"
-
-EVALUATED = ("accuracy", "loss")
-MEASURED = ("sparsity", "params", "collapsed")
-
-COMPARISONS: dict[str, Callable[[float, float], bool]] = {
-    ">=": operator.ge,
-    "<=": operator.le,
-    ">": operator.gt,
-    "<": operator.lt,
-    "==": operator.eq,
-    "!=": operator.ne,
-}
-"""What a `require` can ask."""
-
-
-def check_metric(metric: StringAttr, known: Sequence[str]) -> None:
-    """One of the known metrics."""
-    if metric.data not in known:
-        raise VerifyException(f'metric "{metric.data}" is not one of {", ".join(known)}')
-
-
-def check_values(metrics: ArrayAttr[StringAttr], values: Sequence[SSAValue]) -> None:
-    """As many values as metrics, each metric once."""
-    if len(metrics) != len(values) or len(set(metrics)) != len(metrics):
-        raise VerifyException(f"{len(values)} values for the metrics {metrics}")
-
-
-def model_of(value: SSAValue | Attribute) -> str:
-    """The name of the model that a whole-network value belongs to."""
-    kind = value.type if isinstance(value, SSAValue) else value
-    assert isinstance(kind, ModelType | WeightsType | MasksType | ScoresType)
-    return kind.model.data
 
 
 @irdl_op_definition
@@ -293,196 +280,6 @@ class PruneOp(IRDLOperation):
         check_density(self.density)
         check_pattern(self.pattern)
 
-
-class _BinaryOp(IRDLOperation):
-    """Masks of the same layers, combined weight by weight."""
-
-    lhs = operand_def(MASKS)
-    rhs = operand_def(MASKS)
-    result = result_def(MASKS)
-    traits = traits_def(Pure())
-    assembly_format = "$lhs `,` $rhs attr-dict `:` type($result)"
-
-    def __init__(self, lhs: SSAValue, rhs: SSAValue) -> None:
-        super().__init__(operands=[lhs, rhs], result_types=[lhs.type])
-
-
-@irdl_op_definition
-class AndOp(_BinaryOp):
-    """Kept by both."""
-
-    name = "lotto.and"
-
-
-@irdl_op_definition
-class OrOp(_BinaryOp):
-    """Kept by either."""
-
-    name = "lotto.or"
-
-
-@irdl_op_definition
-class XorOp(_BinaryOp):
-    """Kept by exactly one."""
-
-    name = "lotto.xor"
-
-
-@irdl_op_definition
-class SubOp(_BinaryOp):
-    """Kept by the first and not by the second."""
-
-    name = "lotto.sub"
-
-
-@irdl_op_definition
-class NotOp(IRDLOperation):
-    """Keep what was pruned, prune what was kept, within the same layers."""
-
-    name = "lotto.not"
-    masks = operand_def(MASKS)
-    result = result_def(MASKS)
-    traits = traits_def(Pure())
-    assembly_format = "$masks attr-dict `:` type($result)"
-
-
-@irdl_op_definition
-class ShuffleOp(IRDLOperation):
-    """Permute each mask within its layer: every layer keeps as many weights, at random places."""
-
-    name = "lotto.shuffle"
-    masks = operand_def(MASKS)
-    seed = prop_def(IntegerAttr[Int64])
-    result = result_def(MASKS)
-    traits = traits_def(Pure())
-    irdl_options = (ParsePropInAttrDict(),)
-    assembly_format = "$masks `seed` $seed attr-dict `:` type($result)"
-
-    def verify_(self) -> None:
-        """Random streams are numbered from 0."""
-        check_seed(self.seed)
-
-
-@irdl_op_definition
-class EvaluateOp(IRDLOperation):
-    """A metric of the (masked) network on one split of a data set."""
-
-    name = "lotto.evaluate"
-    weights = operand_def(WEIGHTS)
-    data = operand_def(DATA)
-    masks = opt_operand_def(MASKS)
-    metric = prop_def(StringAttr)
-    split = prop_def(StringAttr)
-    training = prop_def(DictionaryAttr)
-    result = result_def(NUMBER)
-    traits = traits_def(Pure())
-    irdl_options = (ParsePropInAttrDict(),)
-    assembly_format = "$metric $weights `on` $data (`under` $masks^)? attr-dict `:` type($weights)"
-
-    def verify_(self) -> None:
-        """A metric that can be evaluated, and plain data."""
-        check_metric(self.metric, EVALUATED)
-        check_plain(training=self.training)
-
-
-@irdl_op_definition
-class MeasureOp(IRDLOperation):
-    """A number read off masks alone: `sparsity`, `params` (weights kept), `collapsed` (layers
-    that keep nothing)."""
-
-    name = "lotto.measure"
-    masks = operand_def(MASKS)
-    metric = prop_def(StringAttr)
-    result = result_def(NUMBER)
-    traits = traits_def(Pure())
-    irdl_options = (ParsePropInAttrDict(),)
-    assembly_format = "$metric $masks attr-dict `:` type($masks)"
-
-    def verify_(self) -> None:
-        """A metric that masks have."""
-        check_metric(self.metric, MEASURED)
-
-
-@irdl_op_definition
-class RequireOp(IRDLOperation):
-    """A contract of the recipe; the build fails when it does not hold."""
-
-    name = "lotto.require"
-    lhs = operand_def(NUMBER)
-    rhs = operand_def(NUMBER)
-    predicate = prop_def(StringAttr)
-    text = prop_def(StringAttr)
-    irdl_options = (ParsePropInAttrDict(),)
-    assembly_format = "$lhs $predicate $rhs attr-dict"
-
-    def verify_(self) -> None:
-        """A comparison."""
-        if self.predicate.data not in COMPARISONS:
-            raise VerifyException(f'"{self.predicate.data}" is not one of {" ".join(COMPARISONS)}')
-
-
-@irdl_op_definition
-class ObserveOp(IRDLOperation):
-    """Note numbers of one moment of a ticket's life in the report, e.g. one round of imp."""
-
-    name = "lotto.observe"
-    values = var_operand_def(NUMBER)
-    ticket = prop_def(StringAttr)
-    moment = prop_def(StringAttr)
-    metrics = prop_def(ArrayAttr[StringAttr])
-    irdl_options = (ParsePropInAttrDict(),)
-    assembly_format = "$ticket $moment $metrics `(` $values `)` attr-dict"
-
-    def verify_(self) -> None:
-        """A value for every metric."""
-        check_values(self.metrics, self.values)
-
-
-@irdl_op_definition
-class TicketOp(IRDLOperation):
-    """A finished ticket: what the report lists. `dense` is the ticket without masks."""
-
-    name = "lotto.ticket"
-    weights = operand_def(WEIGHTS)
-    masks = opt_operand_def(MASKS)
-    values = var_operand_def(NUMBER)
-    ticket = prop_def(StringAttr)
-    metrics = prop_def(ArrayAttr[StringAttr])
-    irdl_options = (AttrSizedOperandSegments(as_property=True), ParsePropInAttrDict())
-    assembly_format = (
-        "$ticket $weights (`under` $masks^)? `shows` $metrics `(` $values `)`"
-        " attr-dict `:` type($weights)"
-    )
-
-    def verify_(self) -> None:
-        """A value for every metric."""
-        check_values(self.metrics, self.values)
-
-
-@irdl_op_definition
-class EmitOp(IRDLOperation):
-    """Write a ticket as an artefact."""
-
-    name = "lotto.emit"
-    weights = operand_def(WEIGHTS)
-    masks = opt_operand_def(MASKS)
-    data = opt_operand_def(DATA)
-    kind = prop_def(StringAttr)
-    path = prop_def(StringAttr)
-    ticket = prop_def(StringAttr)
-    options = prop_def(DictionaryAttr)
-    irdl_options = (AttrSizedOperandSegments(as_property=True), ParsePropInAttrDict())
-    assembly_format = (
-        "$kind $path $weights (`under` $masks^)? (`sampled` `from` $data^)?"
-        " attr-dict `:` type($weights)"
-    )
-
-    def verify_(self) -> None:
-        """Options are plain data."""
-        check_plain(options=self.options)
-
-
-BINARY: dict[str, type[_BinaryOp]] = {"&": AndOp, "|": OrOp, "^": XorOp, "-": SubOp}
 
 LottoDialect = Dialect(
     "lotto",

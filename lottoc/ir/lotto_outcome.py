@@ -1,0 +1,163 @@
+"""Operations on finished tickets: metrics, contracts, what is reported and what is shipped."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable
+
+from xdsl.dialects.builtin import ArrayAttr, DictionaryAttr, StringAttr
+from xdsl.irdl import (
+    AttrSizedOperandSegments,
+    IRDLOperation,
+    ParsePropInAttrDict,
+    irdl_op_definition,
+    operand_def,
+    opt_operand_def,
+    prop_def,
+    result_def,
+    traits_def,
+    var_operand_def,
+)
+from xdsl.traits import Pure
+from xdsl.utils.exceptions import VerifyException
+
+from lottoc.ir.amounts import check_plain
+from lottoc.ir.whole import (
+    DATA,
+    EVALUATED,
+    MASKS,
+    MEASURED,
+    NUMBER,
+    WEIGHTS,
+    check_metric,
+    check_values,
+)
+
+COMPARISONS: dict[str, Callable[[float, float], bool]] = {
+    ">=": operator.ge,
+    "<=": operator.le,
+    ">": operator.gt,
+    "<": operator.lt,
+    "==": operator.eq,
+    "!=": operator.ne,
+}
+"""What a `require` can ask."""
+
+
+@irdl_op_definition
+class EvaluateOp(IRDLOperation):
+    """A metric of the (masked) network on one split of a data set."""
+
+    name = "lotto.evaluate"
+    weights = operand_def(WEIGHTS)
+    data = operand_def(DATA)
+    masks = opt_operand_def(MASKS)
+    metric = prop_def(StringAttr)
+    split = prop_def(StringAttr)
+    training = prop_def(DictionaryAttr)
+    result = result_def(NUMBER)
+    traits = traits_def(Pure())
+    irdl_options = (ParsePropInAttrDict(),)
+    assembly_format = "$metric $weights `on` $data (`under` $masks^)? attr-dict `:` type($weights)"
+
+    def verify_(self) -> None:
+        """A metric that can be evaluated, and plain data."""
+        check_metric(self.metric, EVALUATED)
+        check_plain(training=self.training)
+
+
+@irdl_op_definition
+class MeasureOp(IRDLOperation):
+    """A number read off masks alone: `sparsity`, `params` (weights kept), `collapsed` (layers
+    that keep nothing)."""
+
+    name = "lotto.measure"
+    masks = operand_def(MASKS)
+    metric = prop_def(StringAttr)
+    result = result_def(NUMBER)
+    traits = traits_def(Pure())
+    irdl_options = (ParsePropInAttrDict(),)
+    assembly_format = "$metric $masks attr-dict `:` type($masks)"
+
+    def verify_(self) -> None:
+        """A metric that masks have."""
+        check_metric(self.metric, MEASURED)
+
+
+@irdl_op_definition
+class RequireOp(IRDLOperation):
+    """A contract of the recipe; the build fails when it does not hold."""
+
+    name = "lotto.require"
+    lhs = operand_def(NUMBER)
+    rhs = operand_def(NUMBER)
+    predicate = prop_def(StringAttr)
+    text = prop_def(StringAttr)
+    irdl_options = (ParsePropInAttrDict(),)
+    assembly_format = "$lhs $predicate $rhs attr-dict"
+
+    def verify_(self) -> None:
+        """A comparison."""
+        if self.predicate.data not in COMPARISONS:
+            raise VerifyException(f'"{self.predicate.data}" is not one of {" ".join(COMPARISONS)}')
+
+
+@irdl_op_definition
+class ObserveOp(IRDLOperation):
+    """Note numbers of one moment of a ticket's life in the report, e.g. one round of imp."""
+
+    name = "lotto.observe"
+    values = var_operand_def(NUMBER)
+    ticket = prop_def(StringAttr)
+    moment = prop_def(StringAttr)
+    metrics = prop_def(ArrayAttr[StringAttr])
+    irdl_options = (ParsePropInAttrDict(),)
+    assembly_format = "$ticket $moment $metrics `(` $values `)` attr-dict"
+
+    def verify_(self) -> None:
+        """A value for every metric."""
+        check_values(self.metrics, self.values)
+
+
+@irdl_op_definition
+class TicketOp(IRDLOperation):
+    """A finished ticket: what the report lists. `dense` is the ticket without masks."""
+
+    name = "lotto.ticket"
+    weights = operand_def(WEIGHTS)
+    masks = opt_operand_def(MASKS)
+    values = var_operand_def(NUMBER)
+    ticket = prop_def(StringAttr)
+    metrics = prop_def(ArrayAttr[StringAttr])
+    irdl_options = (AttrSizedOperandSegments(as_property=True), ParsePropInAttrDict())
+    assembly_format = (
+        "$ticket $weights (`under` $masks^)? `shows` $metrics `(` $values `)`"
+        " attr-dict `:` type($weights)"
+    )
+
+    def verify_(self) -> None:
+        """A value for every metric."""
+        check_values(self.metrics, self.values)
+
+
+@irdl_op_definition
+class EmitOp(IRDLOperation):
+    """Write a ticket as an artefact."""
+
+    name = "lotto.emit"
+    weights = operand_def(WEIGHTS)
+    masks = opt_operand_def(MASKS)
+    data = opt_operand_def(DATA)
+    kind = prop_def(StringAttr)
+    path = prop_def(StringAttr)
+    ticket = prop_def(StringAttr)
+    options = prop_def(DictionaryAttr)
+    irdl_options = (AttrSizedOperandSegments(as_property=True), ParsePropInAttrDict())
+    assembly_format = (
+        "$kind $path $weights (`under` $masks^)? (`sampled` `from` $data^)?"
+        " attr-dict `:` type($weights)"
+    )
+
+    def verify_(self) -> None:
+        """Options are plain data."""
+        check_plain(options=self.options)
