@@ -33,7 +33,7 @@ def compile(
     quiet: Quiet = False,
     werror: Werror = False,
 ) -> None:
-    """Find the tickets of a recipe and write its artefacts.
+    """Find the tickets of a recipe, or of IR text (a .mlir file), and write its artefacts.
 
     Exits 0 when every artefact is written and every require holds, 1 when a require fails,
     2 on an error in the recipe, 3 on bad input data or models, 4 on an internal fault.
