@@ -164,13 +164,21 @@ class Findings:
 
     def raise_errors(self) -> None:
         """Raise every recorded error at once, in source order; do nothing if there is none."""
-        found = sorted([*self.errors, *self.inputs], key=_source_order)
+        found = _source_order([*self.errors, *self.inputs])
         if found:
             raise RecipeError(found) if self.errors else InputError(found)
 
 
-def _source_order(diagnostic: Diagnostic) -> int:
-    return diagnostic.labels[0].span.start if diagnostic.labels else -1
+def _source_order(found: Sequence[Diagnostic]) -> list[Diagnostic]:
+    """File by file, and within a file from top to bottom."""
+    placed = [d.labels[0].span if d.labels else None for d in found]
+    files = list(dict.fromkeys(span.source for span in placed if span))
+
+    def place(number: int) -> tuple[int, int]:
+        span = placed[number]
+        return (files.index(span.source), span.start) if span else (-1, -1)
+
+    return [found[number] for number in sorted(range(len(found)), key=place)]
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from lottoc.artefacts import Artefact, emit, put_in_place, staging
 from lottoc.catalog import Catalog
 from lottoc.diagnostics import Diagnostic, Findings, RecipeError, RequirementError
 from lottoc.engine.evaluate import Engine
-from lottoc.front import IR_SUFFIX, Request, front, read
+from lottoc.front import IR_SUFFIX, Request, front
 from lottoc.ir import lotto
 from lottoc.ir.laws import verify_after
 from lottoc.ir.place import labels
@@ -19,6 +19,7 @@ from lottoc.ir.text import context, parse
 from lottoc.lower.admit import admit
 from lottoc.lower.program import Program
 from lottoc.passes import pipeline
+from lottoc.recipe_file import read
 from lottoc.report.origin import Origin, of_ir, of_recipe
 from lottoc.report.report import TicketRow, build_report, ticket_rows, to_bytes
 

@@ -9,15 +9,15 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 
 from lottoc.catalog import Catalog
-from lottoc.diagnostics import Diagnostic, Findings, InputError, Source
+from lottoc.diagnostics import Findings, Source
 from lottoc.engine.store import Store
 from lottoc.grammar.parser import parse, parse_value
 from lottoc.lower.check import check
 from lottoc.lower.program import Program
 from lottoc.progress import Progress, Silent
+from lottoc.recipe_file import read
 
 IR_SUFFIX = ".mlir"
 
@@ -30,22 +30,6 @@ class Request:
     store: Store
     defines: Mapping[str, str] = field(default_factory=dict)
     progress: Progress = field(default_factory=Silent)
-
-
-def read(path: Path, kind: Literal["recipe", "ir"] = "recipe") -> Source:
-    """The text of a recipe or of IR; raises `InputError` (KIND-not-readable)."""
-    what, suffix = {"recipe": ("recipe", ".lotto"), "ir": ("IR file", ".mlir")}[kind]
-    try:
-        return Source(str(path), path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        message, help = f"there is no {what} {path}", "check the path"
-    except IsADirectoryError:
-        message, help = f"{path} is a folder", f"name a {suffix} file in it"
-    except UnicodeDecodeError as error:
-        message, help = f"{path} is not UTF-8 text (byte {error.start})", "save it as UTF-8"
-    except OSError as error:
-        message, help = f"cannot read {path}: {error.strerror}", "check its permissions"
-    raise InputError([Diagnostic(f"{kind}-not-readable", message, help=(help,))])
 
 
 def front(request: Request, findings: Findings, *, deep: bool) -> tuple[Source, Program]:

@@ -107,10 +107,10 @@ def _timing(
             for _ in range(repeats):
                 session.run(None, inputs)
             seconds.append((time.perf_counter() - start) / repeats)
-    error, largest = _difference(*outputs)
-    medians = [statistics.median(seconds) for seconds in times]
-    relative = error / largest if largest else error
-    return Timing(setting.batch, threads, *medians, error, relative)
+    difference, largest = _difference(*outputs)
+    dense, compiled = (statistics.median(seconds) for seconds in times)
+    relative = difference / largest if largest else difference
+    return Timing(setting.batch, threads, dense, compiled, difference, relative)
 
 
 def _difference(
@@ -120,6 +120,6 @@ def _difference(
     for a, b in zip(first, second, strict=True):
         if a.dtype.kind == "f" and a.shape == b.shape and a.size:
             wide = a.astype(np.float64)
-            error = max(error, float(np.abs(wide - b).max()))
+            error = max(error, float(np.abs(wide - b.astype(np.float64)).max()))
             largest = max(largest, float(np.abs(wide).max()))
     return error, largest

@@ -80,7 +80,7 @@ def opt(
 
 
 def _read(file: Path) -> Source:
-    from lottoc.front import read
+    from lottoc.recipe_file import read
 
     if str(file) != "-":
         return read(file, "ir")

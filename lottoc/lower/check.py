@@ -11,6 +11,7 @@ from lottoc.diagnostics import Findings, Label
 from lottoc.grammar import syntax
 from lottoc.lower.blocks import PLANNED_BLOCKS, SHAPES, entries, known_blocks
 from lottoc.lower.expressions import Expressions
+from lottoc.lower.imports import bring_in, used
 from lottoc.lower.program import Data, Emit, Model, Program, Requirement, Ticket, Training
 from lottoc.lower.read import Reader
 from lottoc.lower.sources import Catalog, check_data, check_model, check_training
@@ -64,6 +65,8 @@ class _Checker:
     ) -> None:
         self.recipe, self.folder, self.catalog = recipe, folder, catalog
         self.findings = findings
+        self.imported = bring_in(recipe, folder, findings)
+        self.items = used(self.imported)
         self.blocks: dict[str, dict[str, syntax.Block]] = {}
         self.masks: dict[str, syntax.Value] = {}
         self.reader = Reader(findings, self._params(defines))
@@ -75,18 +78,20 @@ class _Checker:
     def everything(self) -> Program:
         self._sort_items()
         models = self._each("model", self._model)
-        data = self._each("data", lambda b: check_data(self.reader, b, self.folder))
+        data = self._each("data", lambda b: check_data(self.reader, b, self._folder(b)))
         trainings = self._each("training", lambda b: check_training(self.reader, b))
         tickets, requirements, emits = self._tickets(models, data, trainings)
         unknown = tuple(m.name for m in models.values() if m.signature is None)
-        program = Program(models, data, trainings, tickets, requirements, emits, unknown)
+        program = Program(
+            models, data, trainings, tickets, requirements, emits, unknown, self.imported.sources
+        )
         if not self.findings.errors and not self.findings.inputs:
             self._unused_params()  # what hangs on a broken block went unread, params and all
             warn(self.recipe, program, self.findings)
         return program
 
     def _params(self, defines: Mapping[str, syntax.Value]) -> dict[str, syntax.Value]:
-        params = [item for item in self.recipe.items if isinstance(item, syntax.Param)]
+        params = [item for item in self.items if isinstance(item, syntax.Param)]
         values = {param.name: param.value for param in params}
         for name, value in defines.items():
             if name not in values:
@@ -100,10 +105,8 @@ class _Checker:
 
     def _sort_items(self) -> None:
         first: dict[str, syntax.Block | syntax.Param | syntax.MaskDefinition] = {}
-        for item in self.recipe.items:
+        for item in self.items:
             match item:
-                case syntax.Import():
-                    self.reader.not_yet("import", item.span)
                 case syntax.Param() | syntax.MaskDefinition():
                     self._unique(item, first)
                     if isinstance(item, syntax.MaskDefinition):
@@ -143,7 +146,11 @@ class _Checker:
         return {name: value for name, value in found.items() if value is not None}
 
     def _model(self, block: syntax.Block) -> Model | None:
-        return check_model(self.reader, block, self.folder, self.catalog)
+        return check_model(self.reader, block, self._folder(block), self.catalog)
+
+    def _folder(self, block: syntax.Block) -> Path:
+        """What the paths in a block are relative to: the folder of its own file."""
+        return self.imported.folders.get(block.span.source, self.folder)
 
     def _tickets(
         self,
@@ -170,7 +177,7 @@ class _Checker:
         expressions.evaluated = lambda name: name not in found or self._has_test(found[name], data)
         requirements = tuple(
             r
-            for i in self.recipe.items
+            for i in self.items
             if isinstance(i, syntax.Require) and (r := self._require(i, expressions))
         )
         emits = tuple(

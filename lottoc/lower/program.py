@@ -8,7 +8,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, Literal
 
-from lottoc.diagnostics import Span
+from lottoc.diagnostics import Source, Span
 from lottoc.methods.lab import Duration, Method
 from lottoc.signature import Layer, Signature
 
@@ -213,3 +213,5 @@ class Program:
     emits: tuple[Emit, ...]
     unknown_models: tuple[str, ...] = field(default=())
     """Models whose layers could not be checked, because they have never been loaded."""
+    imports: tuple[Source, ...] = field(default=())
+    """The files that were imported."""

@@ -241,6 +241,8 @@ class Reader:
         if typing.get_origin(kind) is Literal:
             return self.choice(value, arguments, "choice")
         if typing.get_origin(kind) is tuple:
+            if arguments[0] is Duration:
+                return tuple(self.durations(value))
             return tuple(self.items(value, lambda item: self.typed(item, arguments[0])))
         readers: dict[Any, Callable[[syntax.Value], Any]] = {
             bool: self.boolean,

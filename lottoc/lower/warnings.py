@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
-from collections.abc import Iterator
-from typing import Any
 
 from lottoc.diagnostics import Findings
 from lottoc.grammar import syntax
+from lottoc.lower.imports import nodes
 from lottoc.lower.program import (
     Arithmetic,
     Constant,
@@ -27,7 +25,7 @@ AMOUNTS = ("sparsity", "density", "compression")
 
 
 def warn(recipe: syntax.Recipe, program: Program, findings: Findings) -> None:
-    """Look at a recipe without errors; blocks of imported files may go unused."""
+    """Look at a recipe without errors; what imported files hold may go unused."""
     _unused_blocks(recipe, program, findings)
     _unused_tickets(program, findings)
     _redundant_amounts(recipe, program, findings)
@@ -38,7 +36,7 @@ def warn(recipe: syntax.Recipe, program: Program, findings: Findings) -> None:
 def _unused_blocks(recipe: syntax.Recipe, program: Program, findings: Findings) -> None:
     tickets = program.tickets.values()
     used = {name for t in tickets for name in (t.model, t.data, t.training)}
-    named = {node.value for node in _nodes(recipe.items) if isinstance(node, syntax.Name)}
+    named = {node.value for node in nodes(recipe.items) if isinstance(node, syntax.Name)}
     for item in recipe.items:
         if isinstance(item, syntax.MaskDefinition) and item.name not in named:
             findings.warning("unused-block", f'mask "{item.name}" is never used', item.name_span)
@@ -52,17 +50,6 @@ def _unused_blocks(recipe: syntax.Recipe, program: Program, findings: Findings) 
             )
 
 
-def _nodes(tree: Any) -> Iterator[Any]:
-    """Every node of a syntax tree."""
-    if isinstance(tree, tuple | list):
-        for part in tree:
-            yield from _nodes(part)
-    elif dataclasses.is_dataclass(tree) and type(tree).__module__ == syntax.__name__:
-        yield tree
-        for field in dataclasses.fields(tree):
-            yield from _nodes(getattr(tree, field.name))
-
-
 def _unused_tickets(program: Program, findings: Findings) -> None:
     """Controls are there to be looked at in the table; so is everything, if nothing is emitted."""
     if not program.emits:
@@ -73,7 +60,8 @@ def _unused_tickets(program: Program, findings: Findings) -> None:
     for ticket in program.tickets.values():
         used |= {ticket.like or ""} | (_masks(ticket.mask) if ticket.mask is not None else set())
     for ticket in program.tickets.values():
-        if ticket.name not in used and ticket.name != "dense" and ticket.like is None:
+        imported = ticket.span.source in program.imports
+        if ticket.name not in {*used, "dense"} and ticket.like is None and not imported:
             findings.warning(
                 "unused-ticket",
                 f'ticket "{ticket.name}" is found, and nothing comes of it',

@@ -27,8 +27,11 @@ class Origin:
 
 def of_recipe(source: Source, defines: Mapping[str, str], program: Program) -> Origin:
     """A build from a recipe."""
+    recipe: dict[str, Any] = {"sha256": _sha256(source), "define": dict(defines)}
+    if program.imports:
+        recipe["imports"] = {Path(s.name).name: _sha256(s) for s in program.imports}
     return Origin(
-        {"recipe": {"sha256": _sha256(source), "define": dict(defines)}},
+        {"recipe": recipe},
         {
             m.name: {"source": m.source, "file": m.path.name, "seed": m.seed, "digest": m.digest}
             for m in program.models.values()
