@@ -213,7 +213,7 @@ def damage(text: str, draw: random.Random) -> str:
 def test_damaged_text_is_never_a_traceback(tmp_path: Path) -> None:
     """Each of 320 damaged programs is either refused by a coded error or valid IR."""
     texts = [page.read_text() for page in PAGES] + list(ir_texts(tmp_path).values())
-    texts = [text for text in texts if len(text) < 40_000]
+    texts = [text for text in texts if "lotto." in text and len(text) < 40_000]
     accepted = 0
     for seed in range(320):
         draw = random.Random(seed)
