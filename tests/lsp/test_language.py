@@ -153,7 +153,7 @@ def test_rename(editor: Client, uri: str, words: str, count: int) -> None:
     assert {piece(RECIPE, e["range"]) for e in edits} == {old}
     assert len(edits) == count
     text = edited(RECIPE, edits)
-    assert editor.replace(uri, text) == []
+    assert {d["code"] for d in editor.replace(uri, text)} == {"unused-ticket"}
     back = editor.at("rename", uri, *where(text, "anew"), newName=old)["changes"][uri]
     assert edited(text, back) == RECIPE
 
