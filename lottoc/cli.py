@@ -11,9 +11,9 @@ from typing import Annotated
 import typer
 
 from lottoc import __version__
-from lottoc.commands import bench, check, compile, explain, ir, lsp, opt
+from lottoc.commands import bench, cache, check, compile, explain, ir, lsp, opt
 
-COMMANDS: tuple[ModuleType, ...] = (compile, check, explain, ir, opt, bench, lsp)
+COMMANDS: tuple[ModuleType, ...] = (compile, check, explain, ir, opt, bench, cache, lsp)
 """A module holds a function of its own name, and an `EXAMPLE` for its help."""
 
 app = typer.Typer(

@@ -11,6 +11,7 @@ import contextlib
 import hashlib
 import os
 import platform
+import re
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ Writer = Callable[[Path], None]
 _TEMPORARY = "tmp"
 _PARTIAL = "partial"
 _DAY = 24 * 3600.0
+_NAME = re.compile(r"[0-9a-f]+\.[0-9a-f]{64}(\.\w+)?")
 _Stamp = tuple[int, int, int]
 
 
@@ -42,6 +44,11 @@ class Entry:
     bytes: int
     used: float
     """When it was last asked for, in seconds since the epoch."""
+
+    @property
+    def partial(self) -> bool:
+        """Whether it is the checkpoint of an unfinished result."""
+        return self.path.parent.name == _PARTIAL
 
 
 class Store:
@@ -84,20 +91,27 @@ class Store:
         self._delete(self._versions(self.root / _PARTIAL, key, ""))
 
     def entries(self) -> Iterator[Entry]:
-        """Everything stored, damaged files too."""
+        """Everything stored, damaged files too, and no file of anyone else's."""
         for pattern in ("[0-9a-f][0-9a-f]/*", f"{_PARTIAL}/*"):
             for path in sorted(self.root.glob(pattern)):
+                if not _NAME.fullmatch(path.name):
+                    continue
                 with contextlib.suppress(OSError):  # another process may prune as well
                     state = path.stat()
                     yield Entry(path, state.st_size, state.st_mtime)
 
-    def prune(self, max_bytes: int) -> int:
-        """Delete what was used longest ago until `max_bytes` are left; gives bytes freed."""
+    def prune(self, max_bytes: int | None = None, before: float | None = None) -> int:
+        """Delete results and checkpoints; gives bytes freed.
+
+        First what was last used before a time (seconds since the epoch), then what was used
+        longest ago until at most `max_bytes` are left.
+        """
         entries = sorted(self.entries(), key=lambda entry: entry.used)
         total = sum(entry.bytes for entry in entries)
         freed = 0
         for entry in entries:
-            if total - freed <= max_bytes:
+            stale = before is not None and entry.used < before
+            if not stale and (max_bytes is None or total - freed <= max_bytes):
                 break
             freed += entry.bytes * self._delete([entry.path])
         return freed
