@@ -11,9 +11,21 @@ from typing import Annotated
 import typer
 
 from lottoc import __version__
-from lottoc.commands import bench, cache, check, compile, explain, ir, lsp, opt
+from lottoc.commands import bench, cache, check, compile, explain, fmt, inspect, ir, lsp, opt, verify
 
-COMMANDS: tuple[ModuleType, ...] = (compile, check, explain, ir, opt, bench, cache, lsp)
+COMMANDS: tuple[ModuleType, ...] = (
+    compile,
+    check,
+    fmt,
+    explain,
+    ir,
+    opt,
+    inspect,
+    verify,
+    bench,
+    cache,
+    lsp,
+)
 """A module holds a function of its own name, and an `EXAMPLE` for its help."""
 
 app = typer.Typer(

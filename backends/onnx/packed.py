@@ -126,4 +126,5 @@ def _found(name: str, data_type: int, bits: Tensor, values: Tensor, shape: Tenso
 
     itemsize = schema.numpy_type(values.data_type).itemsize
     nbytes = bits.size + values.size * itemsize
-    return Found(Stored(name, data_type, dims), "packed", values.data_type, nbytes, decode)
+    stored = Stored(name, data_type, dims)
+    return Found(stored, "packed", values.data_type, nbytes, decode, max(0, values.size - 1))

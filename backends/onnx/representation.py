@@ -68,6 +68,7 @@ class Found:
     """A weight as a file stores it: `value` decodes it, of shape `stored.dims`.
 
     `value_type` is the element type its kept numbers are stored in; `nbytes` is without decoders.
+    `kept` is how many numbers there are, kept zeros included, or None where zeros are written out.
     """
 
     stored: Stored
@@ -75,6 +76,7 @@ class Found:
     value_type: int
     nbytes: int
     value: Callable[[], Flat]
+    kept: int | None = None
 
 
 class Representation(Protocol):

@@ -40,7 +40,10 @@ class Job:
 
 @dataclass
 class Answer:
-    """How it went: the step that failed, if one did, and the number of trials that ran."""
+    """How it went: the step that failed, if one did, and the number of trials that ran.
+
+    Steps are `check`, `load`, `run`, `process` (it crashed), and `inputs` (none can be made up).
+    """
 
     failed: str = ""
     reason: str = ""
@@ -77,6 +80,8 @@ def do(job: Job) -> Answer:
             answer.failed = "run"
             (_make_up if job.step == "make-up" else _run)(session, job, answer)
         answer.failed = ""
+    except CannotMakeUp as error:
+        answer.failed, answer.reason = "inputs", str(error)
     except Exception as error:
         answer.reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
     return answer

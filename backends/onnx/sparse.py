@@ -60,4 +60,4 @@ def _found(message: Message, file: OnnxFile) -> Found:
         return flat.reshape(dims)
 
     nbytes = 8 * indices.size + values.size * schema.numpy_type(values.data_type).itemsize
-    return Found(stored, "sparse", values.data_type, nbytes, decode)
+    return Found(stored, "sparse", values.data_type, nbytes, decode, values.size)

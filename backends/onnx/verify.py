@@ -140,10 +140,10 @@ def _run_both(path: Path, content: Content, report: VerifyReport, tolerance: flo
 
 def _demand(path: Path, answer: Answer) -> None:
     if answer.failed:
-        raise failure(path, f"{_STEPS[answer.failed]}: {answer.reason}")
+        raise failure(path, f"{STEPS[answer.failed]}: {answer.reason}")
 
 
-_STEPS = {
+STEPS = {
     "check": "onnx.checker rejects the file",
     "load": "onnxruntime cannot load the file",
     "run": "onnxruntime cannot run the file",

@@ -1,0 +1,48 @@
+"""`lottoc verify`: whether a compiled model is still what was written."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from lottoc.commands.options import Format, FormatOption, Quiet
+from lottoc.commands.run import run
+from lottoc.diagnostics import Findings
+
+if TYPE_CHECKING:
+    from lottoc.backends.onnx.alone import Soundness
+
+EXAMPLE = "Example: lottoc verify out/minilm-2of4.onnx"
+
+
+def verify(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A compiled .onnx file.")],
+    format: FormatOption = Format.text,
+    quiet: Quiet = False,
+) -> None:
+    """Check a model file alone: its form, its stored weights, that onnxruntime runs it.
+
+    Exits 0 if all holds, 3 if the file is missing, damaged or not what was written.
+    """
+
+    def work(_: Findings) -> dict[str, Any]:
+        from lottoc.backends.onnx.alone import check_alone
+
+        sound = check_alone(file)
+        if format is Format.text and not quiet:
+            print(f"{file}: {_text(sound)}")
+        return {"file": str(file), **asdict(sound)}
+
+    run(work, format, quiet=quiet)
+
+
+def _text(sound: Soundness) -> str:
+    if sound.layers is None:
+        counts = "not written by lottoc, so no counts to compare"
+    else:
+        counts = f"{sound.layers} pruned layer{'' if sound.layers == 1 else 's'} as written"
+    ran = f"not run, {sound.not_run}" if sound.not_run else "onnxruntime loads and runs it"
+    return f"well formed; {counts}; {ran}"
