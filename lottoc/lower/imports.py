@@ -95,7 +95,7 @@ def nodes(tree: Any) -> Iterator[Any]:
 def bring_in(recipe: syntax.Recipe, folder: Path, findings: Findings) -> Imported:
     """Read what a recipe imports, and what that imports; mistakes go to `findings`."""
     loader = _Loader(findings)
-    loader.add(recipe, folder, ())
+    loader.add(recipe, folder, (Path(recipe.span.source.name).resolve(),))
     own = _params(recipe)
     items = [
         item

@@ -101,6 +101,12 @@ def test_a_cycle_is_named(folder: Path) -> None:
     assert "--> b.lotto:1:8" in text
 
 
+def test_a_recipe_that_others_import_back_is_read_once(folder: Path) -> None:
+    text = said(folder, main='import "a.lotto"\n' + MODEL, a='import "main.lotto"\n')
+    assert "main.lotto imports itself: main.lotto → a.lotto → main.lotto" in text
+    assert text.count("error[") == 1
+
+
 def test_the_importers_param_wins_and_d_sets_imported_ones(folder: Path) -> None:
     files = {
         "main": 'import "t.lotto"\nparam amount = 30%\n' + MODEL + "require half.params > 9\n",
