@@ -8,7 +8,7 @@ import typer
 
 from lottoc.commands.options import Format
 from lottoc.commands.run import run
-from lottoc.diagnostics import Diagnostic, Findings, RecipeError, did_you_mean
+from lottoc.diagnostics import Findings
 
 EXAMPLE = "Example: lottoc explain nm-axis"
 
@@ -20,20 +20,18 @@ def explain(
 ) -> None:
     """Explain a diagnostic: why it is so, what to do, an example."""
 
-    def work(findings: Findings) -> dict[str, Any]:
-        from lottoc.explain import explanations
+    def work(_: Findings) -> dict[str, Any]:
+        from lottoc import explain
 
-        known = explanations()
-        if code is None:
-            width = max(map(len, known))
-            for each in known.values():
-                print(f"{each.code:<{width}}  {each.meaning}")
-        elif code in known:
-            print(known[code].render())
-        else:
-            message = f'there is no diagnostic "{code}"'
-            help = (*did_you_mean(code, known)[:1], "lottoc explain  lists them all")
-            raise RecipeError([Diagnostic("unknown-code", message, help=help)])
+        print(_list() if code is None else explain.explain(code))
         return {}
 
     run(work, Format.text)
+
+
+def _list() -> str:
+    from lottoc.explain import explanations
+
+    known = explanations().values()
+    width = max(len(each.code) for each in known)
+    return "\n".join(f"{each.code:<{width}}  {each.meaning}" for each in known)

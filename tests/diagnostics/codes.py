@@ -2,21 +2,35 @@
 
 from __future__ import annotations
 
+import ast
 import re
+from collections.abc import Iterator
 from pathlib import Path
+
+from lottoc.passes import PASSES
 
 ROOT = Path(__file__).parents[2]
 FOLDERS = ("lottoc", "passes", "backends", "grammar")
-_CALL = re.compile(
-    r"(?:\.error|\.warning|\.note|input_error|_error|Diagnostic|_wrong|_user_code|InputError"
-    r'|_not_found|fail|_fail|refuse)\(\s*(?:[\w.]+,\s*)?"([a-z]+(?:-[a-z]+)+|internal)"'
-)
+CODE = re.compile(r"internal|[a-z]+(-[a-z]+)+")
+NO_CODES = {*PASSES, "lottoc-out", "make-up", "onnxruntime-cpu"}
+"""Words with a hyphen that stand in the sources for something else."""
 
 
 def raised() -> set[str]:
-    """Codes that stand in a call that makes a diagnostic."""
-    found = {p.resolve() for folder in FOLDERS for p in (ROOT / folder).rglob("*.py")}
-    return {code for path in sorted(found) for code in _CALL.findall(path.read_text())}
+    """All words in quotes that are made like a code: however one is passed on, it is found."""
+    files = {path.resolve() for folder in FOLDERS for path in (ROOT / folder).rglob("*.py")}
+    words = {word for path in files for word in _words(path.read_text(encoding="utf-8"))}
+    return {word for word in words if CODE.fullmatch(word)} - NO_CODES
+
+
+def _words(text: str) -> Iterator[str]:
+    for node in ast.walk(ast.parse(text)):
+        match node:
+            case ast.Constant(value=str() as word):
+                yield word
+            # {kind}-not-readable: of a recipe, unless a call says `read(path, "ir")`
+            case ast.JoinedStr(values=[ast.FormattedValue(), ast.Constant(value="-not-readable")]):
+                yield from ("recipe-not-readable", "ir-not-readable")
 
 
 def seen() -> set[str]:
