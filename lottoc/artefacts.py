@@ -127,7 +127,7 @@ def emit(op: lotto.EmitOp, engine: Engine, folder: Path, progress: Progress) -> 
         format, values = str(options["format"]), str(options["values"])
         layers = onnx.emit(model, path, mask, format=format, values=values)
         advance(1)
-        verified = onnx.verify(path, model, mask, tolerance=TOLERANCE[values])
+        verified = onnx.verify(path, model, mask, format=format, tolerance=TOLERANCE[values])
         advance(1)
     return Artefact(
         op.path.data,

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+import tempfile
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,8 @@ from lottoc.backends.onnx import dense
 from lottoc.backends.onnx.pieces import Piece, size, write
 from lottoc.backends.onnx.representation import MaskedWeight, Parts, Unsuitable
 from lottoc.backends.onnx.rewrite import DataFile, Rewrite
+from lottoc.backends.onnx.structure.cost import worth_grouping
+from lottoc.backends.onnx.structure.stage import Stage, restructure
 from lottoc.diagnostics import did_you_mean, input_error
 from lottoc.frontends import onnx_schema as schema
 from lottoc.frontends.onnx_layers import Weight
@@ -29,7 +32,10 @@ Weights = Mapping[str, NDArray[np.generic]] | Callable[[str], NDArray[np.generic
 
 @dataclass(frozen=True)
 class LayerReport:
-    """How one layer was written; `nbytes` counts data and decoder, `dense_bytes` the weights."""
+    """How one layer was written; `nbytes` counts data and decoder, `dense_bytes` the weights.
+
+    `units` is [out, in] of the stored weight, smaller than `shape` where dead units have left.
+    """
 
     name: str
     shape: tuple[int, ...]
@@ -37,6 +43,7 @@ class LayerReport:
     format: str
     nbytes: int
     dense_bytes: int
+    units: tuple[int, ...] = ()
 
     @property
     def sparsity(self) -> float:
@@ -105,11 +112,49 @@ def emit(
     model, `onnx-range` for weights that `values` cannot hold, `onnx-too-large`.
     """
     _refuse_in_place(model, output)
+    content, candidates = Content(model, masks, weights), _candidates(format)
+    with tempfile.TemporaryDirectory(prefix="lottoc-structure-") as folder:
+        stage = restructure(content, Path(folder), worth_grouping(format))
+        if stage is not None:
+            return _emit_stage(content, stage, output, candidates, values)
     with model.file.damage_is_an_error():
-        chosen = _choose(Content(model, masks, weights), _candidates(format), values)
+        chosen = _choose(content, candidates, values)
         parts = {model.weights[name].stored.name: c.parts for name, c in chosen.items()}
-        _write(Rewrite(model.file, parts, _metadata(chosen)), output)
-    return [c.report for c in chosen.values() if c.report.format]
+        reports = [c.report for c in chosen.values() if c.report.format]
+        _write(Rewrite(model.file, parts, _metadata(reports)), output)
+    return reports
+
+
+def _emit_stage(
+    content: Content, stage: Stage, output: Path, candidates: tuple[str, ...], values: str
+) -> list[LayerReport]:
+    """Write a rewritten model, and report on the layers that it was made from."""
+    model = stage.model
+    with model.file.damage_is_an_error():
+        chosen = _choose(Content(model, stage.mask), candidates, values)
+        parts = {model.weights[name].stored.name: c.parts for name, c in chosen.items()}
+        reports = _stage_reports(content, stage, chosen)
+        _write(Rewrite(model.file, parts, _metadata(reports)), output)
+    return reports
+
+
+def _stage_reports(
+    content: Content, stage: Stage, chosen: Mapping[str, _Choice]
+) -> list[LayerReport]:
+    stored = {stage.model.weights[name].stored.name: c.report for name, c in chosen.items()}
+    reports = []
+    for name, weight in content.model.weights.items():
+        mask = content.mask(name)
+        if mask is None:
+            continue
+        own = weight.stored.name
+        written = stored.get(stage.stored_name(own))
+        report = _report(weight, int(np.count_nonzero(mask)), "removed", 0)
+        if written is not None:
+            format = "groups" if own in stage.groups else written.format
+            report = replace(report, format=format, nbytes=written.nbytes)
+        reports.append(replace(report, units=stage.shapes.get(own, weight.layer.shape[:2])))
+    return reports
 
 
 def _refuse_in_place(model: OnnxModel, output: Path) -> None:
@@ -128,13 +173,13 @@ class _Choice:
 def _candidates(format: str) -> tuple[str, ...]:
     from lottoc.backends.onnx import AUTO, FORMATS
 
-    if format != "auto" and format not in FORMATS:
+    if format not in ("auto", "groups", *FORMATS):
         raise input_error(
             "onnx-format",
             f'no ONNX format is called "{format}"',
-            help=did_you_mean(format, ["auto", *FORMATS]),
+            help=did_you_mean(format, ["auto", "groups", *FORMATS]),
         )
-    return AUTO if format == "auto" else (format,)
+    return AUTO if format in ("auto", "groups") else (format,)
 
 
 def _choose(content: Content, candidates: tuple[str, ...], values: str) -> dict[str, _Choice]:
@@ -264,9 +309,8 @@ def _report(weight: Weight, kept: int, format: str, nbytes: int) -> LayerReport:
     return LayerReport(layer.name, layer.shape, kept, format, nbytes, layer.size * itemsize)
 
 
-def _metadata(chosen: Mapping[str, _Choice]) -> str:
+def _metadata(reports: Iterable[LayerReport]) -> str:
     """What made the file, without times or paths: equal inputs give equal bytes."""
-    reports = [choice.report for choice in chosen.values() if choice.report.format]
     layers = {report.name: [report.format, report.kept] for report in reports}
     content = {"version": lottoc.__version__, "layers": layers}
     return json.dumps(content, separators=(",", ":"), sort_keys=True)

@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,8 @@ from lottoc.backends.onnx.failure import failure
 from lottoc.backends.onnx.reference import write_reference
 from lottoc.backends.onnx.representation import Found
 from lottoc.backends.onnx.run import Answer, Job, has_nan, run_apart
+from lottoc.backends.onnx.structure.cost import worth_grouping
+from lottoc.backends.onnx.structure.stage import restructure
 from lottoc.diagnostics import InputError
 from lottoc.frontends.onnx_file import OnnxFile
 from lottoc.frontends.onnx_layers import Weight
@@ -57,15 +60,30 @@ def verify(
     masks: Masks,
     weights: Weights | None = None,
     *,
+    format: str = "auto",
     tolerance: float = 1e-5,
 ) -> VerifyReport:
-    """Check the file that `emit` wrote to `path`.
+    """Check the file that `emit` wrote to `path`, in the same `format`.
+
+    Where emit rewrites the graph, the rewriting is done once more: the file is compared bit by bit
+    with what comes out, and its outputs with those of the masked dense model as it was.
 
     Raises `LottoError` (`verify-failed`) that names the layer or output, with the numbers.
     """
-    narrow: dict[str, int] = {}
-    content = Content(model, masks, weights, narrow)
-    report = VerifyReport()
+    content = Content(model, masks, weights, {})
+    with tempfile.TemporaryDirectory(prefix="lottoc-structure-") as folder:
+        stage = restructure(content, Path(folder), worth_grouping(format))
+        if stage is None:
+            report = _read_back(path, content)
+        else:
+            report = _read_back(path, Content(stage.model, stage.mask, None, {}))
+    _run_both(path, content, report, tolerance)
+    return report
+
+
+def _read_back(path: Path, content: Content) -> VerifyReport:
+    """Compare every weight with mask times weight, and all the rest with the model, bit by bit."""
+    narrow, report = cast(dict[str, int], content.narrow), VerifyReport()
     try:
         file = OnnxFile(path)
         with file.damage_is_an_error():
@@ -78,7 +96,6 @@ def verify(
             check_same_rest(file, content)
     except InputError as error:
         raise failure(path, error.diagnostics[0].message) from error
-    _run_both(path, content, report, tolerance)
     return report
 
 

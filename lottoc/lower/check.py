@@ -18,7 +18,7 @@ from lottoc.lower.sources import Catalog, check_data, check_model, check_trainin
 from lottoc.lower.tickets import Tickets
 from lottoc.lower.warnings import warn
 
-FORMATS = ("auto", "dense", "sparse", "packed")
+FORMATS = ("auto", "dense", "sparse", "packed", "groups")
 VALUES = ("same", "float32", "float16")
 TARGETS = ("onnxruntime-cpu",)
 PLANNED_EMITS = ("fx", "adapter", "hf")

@@ -30,13 +30,16 @@ Numbers = NDArray[np.float64]
 def find_constants(graph: ir.Graph, units: Units) -> dict[ir.Value, Numbers]:
     """For each value that carries units, its constant channels."""
     linears = {linear.node: linear for linear in units.linears}
+    free = units.free()
     depthwise = set(units.depthwise)
     found: dict[ir.Value, Numbers] = {}
     for node in graph:
         carrier = units.carriers.get(node.outputs[0]) if node.outputs else None
         if carrier is None:
             continue
-        if node in linears:
+        if not free[carrier.ids].any() and not _hears_constants(node, found):
+            numbers = np.full(carrier.ids.size, np.nan)  # whatever it is, it has to stay
+        elif node in linears:
             numbers = _linear(linears[node], found)
         elif node in depthwise:
             numbers = _depthwise(node, found)
@@ -44,6 +47,10 @@ def find_constants(graph: ir.Graph, units: Units) -> dict[ir.Value, Numbers]:
             numbers = _elementwise(node, carrier, units, found)
         found[node.outputs[0]] = numbers
     return found
+
+
+def _hears_constants(node: ir.Node, found: dict[ir.Value, Numbers]) -> bool:
+    return any(v in found and not np.isnan(found[v]).all() for v in node.inputs if v is not None)
 
 
 def bias_of(node: ir.Node, length: int) -> Numbers:
@@ -134,8 +141,6 @@ def _pooled(node: ir.Node, numbers: Numbers) -> Numbers:
 
 
 def _evaluated(node: ir.Node, carrier: Carrier, found: dict[ir.Value, Numbers]) -> Numbers:
-    from onnx.reference import ReferenceEvaluator
-
     nothing = np.full(carrier.ids.size, np.nan)
     length = rank(node.outputs[0])
     if length is None:
@@ -158,13 +163,36 @@ def _evaluated(node: ir.Node, carrier: Carrier, found: dict[ir.Value, Numbers]) 
     for value in node.inputs:
         if value in found:
             varies |= np.isnan(found[value])
-    proto: Any = ir.to_proto(node)
-    with np.errstate(all="ignore"):
-        opset = node.graph.opset_imports.get("", 18) if node.graph is not None else 18
-        run: Any = ReferenceEvaluator(proto, opsets={"": opset})
-        result = run.run(None, feeds)[0]
+    result = _run(node, feeds)
+    if result is None:
+        return nothing
     result = np.broadcast_to(result, shape).reshape(-1).astype(np.float64)
     return np.where(varies | ~np.isfinite(result), np.nan, result)
+
+
+def _run(node: ir.Node, feeds: dict[str, NDArray[Any]]) -> NDArray[Any] | None:
+    """The node's output, if the reference evaluator knows the operator."""
+    from onnx import helper
+    from onnx.reference import ReferenceEvaluator
+
+    opset = node.graph.opset_imports.get("", 18) if node.graph is not None else 18
+    inputs = [
+        helper.make_tensor_value_info(
+            name, helper.np_dtype_to_tensor_dtype(array.dtype), array.shape
+        )
+        for name, array in feeds.items()
+    ]
+    proto: Any = ir.to_proto(node)
+    output = helper.make_empty_tensor_value_info(node.outputs[0].name or "")
+    graph = helper.make_graph([proto], "one", inputs, [output])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)])
+    try:
+        with np.errstate(all="ignore"):
+            result: Any = ReferenceEvaluator(model).run(None, feeds)
+    except Exception:  # whatever it does not know, or does not take
+        return None
+    array: NDArray[Any] = np.asarray(result[0])
+    return array
 
 
 def _dtype(value: ir.Value) -> np.dtype[np.generic]:

@@ -68,7 +68,7 @@ def _note(
     weight = linear.node.inputs[1]
     assert weight is not None
     output = linear.node.outputs[0]
-    if not np.isnan(numbers[output]).any():
+    if not np.isnan(numbers[output]).any() and linear.target.ids.size:
         removal.constant_layers.append(weight.name or "")
     if not needed[linear.target.ids].any():
         removal.unread_layers.append(weight.name or "")
@@ -80,10 +80,16 @@ def _needed(units: Units, numbers: dict[ir.Value, Numbers]) -> Bools:
     needed = np.zeros(units.count, np.bool_)
     for ids in units.pinned:
         needed[labels[ids]] = True
-    demands = [_demand(linear, numbers) for linear in units.linears]
+    free = units.free()
+    readers = [
+        linear
+        for linear in reversed(units.linears)
+        if linear.source is not None and free[linear.source.ids].any()
+    ]
+    demands = [_demand(linear, numbers) for linear in readers]
     while True:
         before = int(needed.sum())
-        for linear, reads in zip(reversed(units.linears), reversed(demands), strict=True):
+        for linear, reads in zip(readers, demands, strict=True):
             if linear.source is not None:
                 rows = needed[labels[linear.target.ids]]
                 read = _read_columns(linear, reads, rows)
@@ -143,7 +149,7 @@ class _Rewrite:
     numbers: dict[ir.Value, Numbers]
     needed: Bools
     layers: list[Shrunk] = field(default_factory=list)
-    made: dict[tuple[str, bytes], ir.Value] = field(default_factory=dict)
+    made: dict[tuple[str, tuple[int, ...], bytes], ir.Value] = field(default_factory=dict)
 
     def run(self) -> None:
         linears = {linear.node: linear for linear in self.units.linears}
@@ -160,6 +166,9 @@ class _Rewrite:
         for name in [n for n, v in self.graph.initializers.items() if not v.uses()]:
             if not self.graph.initializers[name].is_graph_output():
                 del self.graph.initializers[name]
+        for (name, _, _), value in self.made.items():
+            if name not in self.graph.initializers:  # nobody has the numbers of before
+                value.name = name
 
     def _kept(self, value: ir.Value | None) -> Bools | None:
         """Which channels of a value stay; None if it loses none."""
@@ -280,7 +289,7 @@ class _Rewrite:
 
     def _initializer(self, name: str, numbers: NDArray[np.generic]) -> ir.Value:
         """A new constant; equal ones made from the same constant are one."""
-        key = (name, numbers.tobytes())
+        key = (name, numbers.shape, numbers.tobytes())
         if key not in self.made:
             fresh = f"{name}.live"
             while fresh in self.graph.initializers:

@@ -74,6 +74,14 @@ class Units:
         if value is not None and value in self.carriers:
             self.pinned.append(self.carriers[value].ids)
 
+    def free(self) -> NDArray[np.bool_]:
+        """For each unit whether it may be removed at all."""
+        labels = self.labels()
+        pinned = np.zeros(self.count, np.bool_)
+        for ids in self.pinned:
+            pinned[labels[ids]] = True
+        return np.asarray(~pinned[labels])
+
     def labels(self) -> Ids:
         """For each unit the least unit that it is the same as."""
         labels = np.arange(self.count, dtype=np.int64)

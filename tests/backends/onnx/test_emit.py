@@ -119,7 +119,7 @@ def test_auto_takes_the_smaller_form_and_never_a_larger_one(tmp_path: Path) -> N
     for density in (0.02, 0.3, 0.9, 0.97, 1.0):
         mask = random_mask(toy.shape, density)
         sizes = {f: write(toy, mask, tmp_path, f).stat().st_size for f in FORMATS}
-        assert sizes["auto"] == min(sizes["dense"], sizes["packed"])
+        assert sizes["auto"] <= min(sizes["dense"], sizes["packed"])
 
 
 def test_nothing_of_the_dense_weight_is_left(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from onnx.reference import ReferenceEvaluator
 from onnx_ir.passes.common import ShapeInferencePass
@@ -39,7 +39,8 @@ def same(proto: onnx.ModelProto, smaller: onnx.ModelProto, shape: tuple[int, ...
 
 
 @given(st.integers(0, 10_000))
-@settings(max_examples=150, deadline=None)
+@example(880)  # one weight sliced to [1, 2] here and [2, 1] there
+@settings(max_examples=200, deadline=None)
 def test_random_image_networks(seed: int) -> None:
     proto = image_network(seed)
     smaller, _ = shrink(proto)

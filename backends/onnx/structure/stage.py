@@ -1,0 +1,130 @@
+"""Rewrites a pruned model's graph before it is stored: dead units leave, groups become dense work.
+
+The result is a model file of its own, from which the artefact is then written like from any
+other; a weight is pruned there where it is zero.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lottoc.backends.onnx.structure.grouping import Grouping, find_groups
+from lottoc.frontends.onnx_model import OnnxModel, open_onnx
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
+
+    from lottoc.backends.onnx.emit import Content
+
+MIN_OPSET = 13
+"""Unsqueeze and the reductions take their axes as inputs from here on."""
+
+LARGEST = (1 << 31) - 1
+"""Bytes: a model that is one protobuf message can be rewritten in memory."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """The rewritten model. `shapes` and `groups` tell of layers that changed, by their names."""
+
+    model: OnnxModel
+    masked: frozenset[str]
+    """Stored weights that hold zeros for what was pruned."""
+    groups: Mapping[str, Grouping] = field(default_factory=dict)
+    shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+
+    def mask(self, name: str) -> NDArray[np.bool_] | None:
+        """The mask of a layer of the rewritten model: its weights that are not zero."""
+        if self.model.weights[name].stored.name not in self.masked:
+            return None
+        kept: NDArray[np.bool_] = np.asarray(self.model.layer(name) != 0)
+        return kept
+
+    def stored_name(self, weight: str) -> str:
+        """What an original weight is called in the rewritten model."""
+        from lottoc.backends.onnx.structure.grouped import grouped_name
+
+        return grouped_name(weight) if weight in self.groups else weight
+
+
+def restructure(
+    content: Content,
+    folder: Path,
+    worth: Callable[[tuple[int, ...], Grouping], bool] | None,
+) -> Stage | None:
+    """The model of `content` rewritten into `folder`; None if there is nothing to gain.
+
+    Layers are grouped where `worth` says so, nowhere if it is None.
+    """
+    model = content.model
+    if model.file.opset < MIN_OPSET or model.file_bytes > LARGEST:
+        return None
+    if not any(_promising(content, name, worth) for name in model.weights):
+        return None
+    masked = frozenset(
+        weight.stored.name
+        for name, weight in model.weights.items()
+        if content.mask(name) is not None
+    )
+    return _rewrite(_load(content, folder), masked, worth, folder / "structured.onnx")
+
+
+def _promising(
+    content: Content, name: str, worth: Callable[[tuple[int, ...], Grouping], bool] | None
+) -> bool:
+    """Whether a layer has groups, or a row or column without any weight."""
+    mask = content.mask(name)
+    if mask is None:
+        return False
+    used = np.asarray(mask.reshape(*mask.shape[:2], -1).any(axis=2))
+    if not (np.all(used.any(axis=0)) and np.all(used.any(axis=1))):
+        return True
+    return worth is not None and _has_groups(mask) and worth(mask.shape, find_groups(mask))
+
+
+def _has_groups(mask: NDArray[np.bool_]) -> bool:
+    """At least every second of the first rows has been there before, or will be."""
+    rows = np.packbits(mask.reshape(mask.shape[0], -1), axis=1)
+    return len(np.unique(rows, axis=0)) * 2 <= len(rows)
+
+
+def _load(content: Content, folder: Path) -> ir.Model:
+    """The masked dense model, shapes inferred; its numbers stay on disk until they are used."""
+    import onnx_ir as ir
+    from onnx_ir.passes.common import LiftConstantsToInitializersPass, ShapeInferencePass
+
+    from lottoc.backends.onnx.reference import write_reference
+
+    job = write_reference(content, folder)
+    program = ir.load(job.model)
+    ir.external_data.set_base_dir(program.graph, job.data)
+    program = LiftConstantsToInitializersPass(size_limit=0)(program).model
+    return ShapeInferencePass()(program).model
+
+
+def _rewrite(
+    program: ir.Model,
+    names: frozenset[str],
+    worth: Callable[[tuple[int, ...], Grouping], bool] | None,
+    path: Path,
+) -> Stage | None:
+    import onnx_ir as ir
+
+    from lottoc.backends.onnx.structure.dead_units import remove_dead_units
+    from lottoc.backends.onnx.structure.grouped import grouped_name, lower_groups
+
+    removal = remove_dead_units(program)
+    lowered = lower_groups(program, names, worth) if worth is not None else None
+    groups = lowered.layers if lowered else {}
+    if not removal.layers and not groups:
+        return None
+    ir.save(program, str(path), external_data="structured.data")
+    masked = {grouped_name(name) if name in groups else name for name in names}
+    shapes = {layer.weight: layer.after for layer in removal.layers}
+    return Stage(open_onnx(path), frozenset(masked), groups, shapes)
