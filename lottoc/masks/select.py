@@ -83,7 +83,8 @@ def keep_best_global(
 _EVERYTHING = np.float32(-np.inf), np.float32(np.inf)
 
 
-def _check_finite(scores: Scores, layer: int = 0) -> None:
+def check_finite(scores: Scores, layer: int = 0) -> None:
+    """Raise `NonFiniteScores` unless every score is finite."""
     if _sum_is_finite(scores):
         return
     finite = np.isfinite(scores)
@@ -126,7 +127,7 @@ def _survey(scores: Sequence[Scores], within: Sequence[Bools] | None) -> tuple[i
     """The number of candidates, and a sample of them."""
     available, samples = 0, [np.empty(0, dtype=np.float32)]
     for position, (layer, allowed) in enumerate(_pairs(scores, within)):
-        _check_finite(layer, position)
+        check_finite(layer, position)
         flat = _candidates(layer, allowed)
         available += flat.size
         samples.append(flat[::_STRIDE].astype(_wide(flat)))
@@ -235,7 +236,7 @@ def keep_n_of_m(scores: Scores, n: int, m: int, within: Bools | None = None) -> 
         chunk = slice(start, start + rows)
         members = source[:, chunk].astype(_wide(scores), order="C")
         if not _sum_is_finite(members):
-            _check_finite(scores)
+            check_finite(scores)
         if allowed is None:
             _rank(members, n, result[:, chunk])
         else:
