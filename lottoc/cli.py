@@ -11,7 +11,19 @@ from typing import Annotated
 import typer
 
 from lottoc import __version__
-from lottoc.commands import bench, cache, check, compile, explain, fmt, inspect, ir, lsp, opt, verify
+from lottoc.commands import (
+    bench,
+    cache,
+    check,
+    compile,
+    explain,
+    fmt,
+    inspect,
+    ir,
+    lsp,
+    opt,
+    verify,
+)
 
 COMMANDS: tuple[ModuleType, ...] = (
     compile,

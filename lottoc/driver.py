@@ -7,6 +7,7 @@ from pathlib import Path
 
 from xdsl.dialects.builtin import ModuleOp
 
+from lottoc import inputs
 from lottoc.artefacts import Artefact, emit, put_in_place, staging
 from lottoc.catalog import Catalog
 from lottoc.diagnostics import Diagnostic, Findings, RecipeError, RequirementError
@@ -33,6 +34,8 @@ class Outcome:
     report: Path
     computed: int
     trained: int
+    inputs: tuple[Path, ...]
+    """Every file that was read for it."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,7 @@ class Start:
 
     module: ModuleOp
     origin: Origin
+    inputs: tuple[Path, ...]
 
 
 def begin(request: Request, findings: Findings) -> Start:
@@ -49,9 +53,11 @@ def begin(request: Request, findings: Findings) -> Start:
         source = read(request.recipe, "ir")
         refuse_defines(request)
         module = parse(source)
-        return Start(module, of_ir(source, module))
+        return Start(module, of_ir(source, module), inputs.of_module(request.recipe, module))
     source, program = front(request, findings, deep=True)
-    return Start(recipe_ir(request, program), of_recipe(source, request.defines, program))
+    origin = of_recipe(source, request.defines, program)
+    files = inputs.of_program(request.recipe, program)
+    return Start(recipe_ir(request, program), origin, files)
 
 
 def refuse_defines(request: Request) -> None:
@@ -87,7 +93,7 @@ def compile_recipe(request: Request, output: Path, findings: Findings) -> Outcom
     module = mask_ir(start.module)
     if request.recipe.suffix == IR_SUFFIX:
         admit(module, Catalog(request.store), findings)
-    engine = Engine(request.store, request.progress)
+    engine = Engine(request.store, request.progress, trace=request.trace)
     engine.run(module)
     rows = ticket_rows(module, engine)
     _check_requirements(module, engine, rows)
@@ -100,7 +106,8 @@ def compile_recipe(request: Request, output: Path, findings: Findings) -> Outcom
         report = build_report(start.origin, module, engine, rows, artefacts)
         (folder / "report.json").write_bytes(to_bytes(report))
         put_in_place(folder, output, [*(a.path for a in artefacts), "report.json"])
-    return Outcome(rows, artefacts, output / "report.json", engine.computed, engine.trained)
+    report_path = output / "report.json"
+    return Outcome(rows, artefacts, report_path, engine.computed, engine.trained, start.inputs)
 
 
 class RequirementsNotMet(RequirementError):

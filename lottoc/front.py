@@ -16,7 +16,7 @@ from lottoc.engine.store import Store
 from lottoc.grammar.parser import parse, parse_value
 from lottoc.lower.check import check
 from lottoc.lower.program import Program
-from lottoc.progress import Progress, Silent
+from lottoc.progress import Progress, Silent, Trace, untraced
 from lottoc.recipe_file import read
 
 IR_SUFFIX = ".mlir"
@@ -30,6 +30,7 @@ class Request:
     store: Store
     defines: Mapping[str, str] = field(default_factory=dict)
     progress: Progress = field(default_factory=Silent)
+    trace: Trace = untraced
 
 
 def front(request: Request, findings: Findings, *, deep: bool) -> tuple[Source, Program]:

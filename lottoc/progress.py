@@ -12,6 +12,14 @@ Advance = Callable[[int], None]
 """Told how many steps have been done since the last call."""
 
 
+Trace = Callable[[str, str, str], None]
+"""Told of each result of a build: `computed` or `reused`, what it is, and its key."""
+
+
+def untraced(verb: str, what: str, key: str) -> None:
+    """Nobody wants to know of each result."""
+
+
 class Progress(Protocol):
     """Where long work reports to."""
 

@@ -1,9 +1,12 @@
-"""`lottoc compile`: from a recipe to verified artefacts."""
+"""`lottoc compile`: from recipes to verified artefacts."""
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
 
 from lottoc.commands.options import (
     Define,
@@ -11,12 +14,11 @@ from lottoc.commands.options import (
     FormatOption,
     Output,
     Quiet,
-    Recipe,
     StoreFolder,
     Werror,
 )
-from lottoc.commands.run import request, run
-from lottoc.diagnostics import Findings
+from lottoc.commands.run import request, run, show_rows
+from lottoc.diagnostics import Findings, LottoError
 
 if TYPE_CHECKING:
     from lottoc.driver import Outcome
@@ -25,34 +27,74 @@ EXAMPLE = "Example: lottoc compile lenet.lotto -o out -D target=90%"
 
 
 def compile(
-    recipe: Recipe,
+    recipes: Annotated[
+        list[Path],
+        typer.Argument(metavar="RECIPE...", help="Recipes (or .mlir IR).", show_default=False),
+    ],
     output: Output = Path("lottoc-out"),
     define: Define = None,
     store: StoreFolder = None,
+    depfile: Annotated[
+        Path | None,
+        typer.Option("--depfile", metavar="FILE", help="Write a Makefile of what was read."),
+    ] = None,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Tell of each result, computed or reused.")
+    ] = False,
     format: FormatOption = Format.text,
     quiet: Quiet = False,
     werror: Werror = False,
 ) -> None:
     """Find the tickets of a recipe, or of IR text (a .mlir file), and write its artefacts.
 
-    Exits 0 when every artefact is written and every require holds, 1 when a require fails,
+    Several recipes share one store; each goes to a folder of its own, named after it, in the
+    output folder, and the exit code is the worst. It is
+    0 when every artefact is written and every require holds, 1 when a require fails,
     2 on an error in the recipe, 3 on bad input data or models, 4 on an internal fault.
     """
 
     def work(findings: Findings) -> dict[str, Any]:
-        from lottoc.driver import compile_recipe
-        from lottoc.report.table import outcome_table
+        from lottoc.builds import Builds
 
-        asked = request(recipe, define, store, quiet=quiet or format is not Format.text)
-        outcome = compile_recipe(asked, output, findings)
-        if format is Format.text and not quiet:
-            print(outcome_table(outcome.tickets, outcome.artefacts))
-            print(_summary(outcome))
-        return {"report": str(outcome.report), "computed": outcome.computed}
+        silent = quiet or format is not Format.text
+        trace = _log if verbose and not quiet else None
+        asked = [request(r, define, store, quiet=silent, trace=trace) for r in recipes]
+        builds = Builds(output, _Shown(format, quiet, several=len(recipes) > 1))
+        result = builds.run(asked, findings)
+        if depfile is not None:
+            builds.write_depfile(depfile)
+        return result
 
     run(work, format, quiet=quiet, werror=werror)
 
 
-def _summary(outcome: Outcome) -> str:
+def _log(verb: str, what: str, key: str) -> None:
+    """One line of `--verbose`."""
+    print(f"{verb:<8}  {key[:12]}  {what}", file=sys.stderr)
+
+
+class _Shown:
+    """Prints how each recipe ended."""
+
+    def __init__(self, format: Format, quiet: bool, *, several: bool) -> None:
+        self.text, self.quiet, self.several = format is Format.text, quiet, several
+
+    def __call__(self, recipe: Path, ended: Outcome | LottoError) -> None:
+        if not self.text:
+            return
+        if self.several and not self.quiet:
+            print(f"{recipe}:" if not isinstance(ended, LottoError) else f"{recipe}: failed")
+        if isinstance(ended, LottoError):
+            if self.several:
+                show_rows(ended)
+        elif not self.quiet:
+            _print(ended)
+
+
+def _print(outcome: Outcome) -> None:
+    from lottoc.report.table import outcome_table
+
+    print(outcome_table(outcome.tickets, outcome.artefacts))
     made = f"{outcome.computed} results computed, {outcome.trained} of them trainings"
-    return f"report: {outcome.report}  ({made if outcome.computed else 'all results reused'})"
+    reused = made if outcome.computed else "all results reused"
+    print(f"report: {outcome.report}  ({reused})")

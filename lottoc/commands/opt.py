@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import re
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,6 +13,7 @@ import typer
 from lottoc.commands.options import Format
 from lottoc.commands.run import run
 from lottoc.diagnostics import Findings, Source, input_error
+from lottoc.whole_file import write_whole
 
 if TYPE_CHECKING:
     from xdsl.dialects.builtin import ModuleOp
@@ -113,38 +112,8 @@ def _say_nothing(step: ModulePass, module: ModuleOp) -> None:
 def _write(output: Path | None, text: str) -> None:
     if output is None:
         sys.stdout.write(text)
-        return
-    try:
-        if output.exists() and not output.is_file():  # a pipe or a device has no half
-            output.write_text(text, encoding="utf-8")
-        else:
-            _replace(output, text)
-    except OSError as error:
-        raise input_error(
-            "output-not-writable",
-            f"cannot write {output}: {error.strerror or error}",
-            help=("choose another file with  -o FILE",),
-        ) from error
-
-
-def _replace(output: Path, text: str) -> None:
-    descriptor, name = tempfile.mkstemp(dir=output.parent, prefix=f".{output.name}.")
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(name, 0o666 & ~_umask())
-        os.replace(name, output)
-    except BaseException:
-        os.unlink(name)
-        raise
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+    else:
+        write_whole(output, text)
 
 
 def _listing() -> str:

@@ -16,6 +16,7 @@ from lottoc.diagnostics import Diagnostic, Findings, LottoError, render, to_json
 
 if TYPE_CHECKING:
     from lottoc.front import Request
+    from lottoc.progress import Trace
 
 Work = Callable[[Findings], dict[str, Any]]
 """Does a command's work; gives what `--format json` prints beside the diagnostics."""
@@ -31,11 +32,9 @@ def run(work: Work, format: Format, *, quiet: bool = False, werror: bool = False
         result = work(findings)
     except LottoError as error:
         errors, code = error.diagnostics, error.exit_code
-        rows = getattr(error, "rows", None)
-        if rows and format is Format.text:
-            from lottoc.report.table import outcome_table
-
-            print(outcome_table(rows, []))
+        result = getattr(error, "result", result)
+        if format is Format.text:
+            show_rows(error)
     softer = [d for d in findings.diagnostics if d.severity != "error"]
     warnings = [d for d in softer if d.severity == "warning"]
     if werror and code == 0 and warnings:
@@ -54,6 +53,15 @@ def run(work: Work, format: Format, *, quiet: bool = False, werror: bool = False
     raise typer.Exit(code)
 
 
+def show_rows(error: LottoError) -> None:
+    """Print the table of tickets that an error may carry, so that it can be looked into."""
+    rows = getattr(error, "rows", None)
+    if rows:
+        from lottoc.report.table import outcome_table
+
+        print(outcome_table(rows, []))
+
+
 def show(diagnostics: Sequence[Diagnostic]) -> None:
     """Print diagnostics for people on standard error."""
     color = sys.stderr.isatty() and "NO_COLOR" not in os.environ
@@ -62,12 +70,17 @@ def show(diagnostics: Sequence[Diagnostic]) -> None:
 
 
 def request(
-    recipe: Path, define: Sequence[str] | None, store: Path | None, *, quiet: bool
+    recipe: Path,
+    define: Sequence[str] | None,
+    store: Path | None,
+    *,
+    quiet: bool,
+    trace: Trace | None = None,
 ) -> Request:
     """What the command line asks for."""
     from lottoc.engine.store import Store, default_root
     from lottoc.front import Request
-    from lottoc.progress import for_stream
+    from lottoc.progress import for_stream, untraced
 
     defines = {}
     for text in define or ():
@@ -76,4 +89,5 @@ def request(
             raise typer.BadParameter(f'"{text}" is not NAME=VALUE', param_hint="-D")
         defines[name.strip()] = value
     opened = Store(store if store is not None else default_root())
-    return Request(recipe, opened, defines, for_stream(sys.stderr, quiet=quiet))
+    progress = for_stream(sys.stderr, quiet=quiet)
+    return Request(recipe, opened, defines, progress, trace or untraced)

@@ -17,10 +17,11 @@ from xdsl.ir import Operation, SSAValue
 from xdsl.ir.core import OpResult
 
 from lottoc.engine.compute import ARITHMETIC, STORED, TRANSIENT, Bench, Kind, kind_of
+from lottoc.engine.describe import describe
 from lottoc.engine.keys import Keys
 from lottoc.engine.store import Store
 from lottoc.ir import lotto
-from lottoc.progress import Progress
+from lottoc.progress import Progress, Trace, untraced
 
 
 @dataclass
@@ -29,6 +30,7 @@ class Engine:
 
     store: Store
     progress: Progress
+    trace: Trace = untraced
     keys: Keys = field(default_factory=Keys)
     computed: int = 0
     """How many results had to be made, rather than found."""
@@ -38,7 +40,11 @@ class Engine:
     def run(self, module: ModuleOp) -> None:
         """Make every stored result that an operation with an effect needs."""
         effects = [op for op in module.ops if not op.results]
-        self._make_all(self._needed(v for op in effects for v in _demanded(op)), module.ops)
+        needed, found = self._needed(v for op in effects for v in _demanded(op))
+        for op in module.ops:
+            if op in found:
+                self.trace("reused", describe(op), self.keys.of(op))
+        self._make_all(needed, module.ops)
 
     def value(self, value: SSAValue) -> Any:
         """What an SSA value stands for: masks, weights, numbers, models, data sets."""
@@ -56,7 +62,7 @@ class Engine:
         if path is None:  # damaged or swept away since `run` looked
             block = op.parent_block()
             assert block is not None
-            self._make_all(self._needed([value]), block.ops)
+            self._make_all(self._needed([value])[0], block.ops)
             path = self._path(op, kind)
             assert path is not None
         return kind.load(path)[value.index]
@@ -64,9 +70,10 @@ class Engine:
     def _path(self, op: Operation, kind: Kind) -> Path | None:
         return self.store.get(self.keys.of(op), kind.suffix)
 
-    def _needed(self, roots: Iterable[SSAValue]) -> set[Operation]:
-        """Operations whose results are missing, as far back as they are missing."""
+    def _needed(self, roots: Iterable[SSAValue]) -> tuple[set[Operation], set[Operation]]:
+        """Operations whose results are missing, as far back as they are, and those found."""
         needed: set[Operation] = set()
+        found: set[Operation] = set()
         seen: set[Operation] = set()
         pending = [value.owner for value in roots]
         while pending:
@@ -78,10 +85,11 @@ class Engine:
             kind = kind_of(op)
             if kind is not None:
                 if self._path(op, kind) is not None:
+                    found.add(op)
                     continue
                 needed.add(op)
             pending += [value.owner for value in op.operands]
-        return needed
+        return needed, found
 
     def _make_all(self, needed: set[Operation], order: Iterable[Operation]) -> None:
         trainings = sum(isinstance(op, lotto.TrainOp) for op in needed)
@@ -98,6 +106,7 @@ class Engine:
         results = STORED[type(op)](op, self.value, Bench(self.store, self.progress, key, label))
         self.store.put(key, lambda path: save(path, results), kind.suffix)
         self.store.drop_partial(key)
+        self.trace("computed", describe(op), key)
         self.computed += 1
         self.trained += isinstance(op, lotto.TrainOp)
 

@@ -61,20 +61,21 @@ class OnnxModel:
     @property
     def file_bytes(self) -> int:
         """Size of the model file and its external data."""
-        return sum(path.stat().st_size for path in self._files())
+        return sum(path.stat().st_size for path in self.files())
 
     @cached_property
     def digest(self) -> str:
         """SHA-256 (hex) of the model file; with external data, of the files' digests in a row."""
         digests = []
-        for path in self._files():
+        for path in self.files():
             with open(path, "rb") as stream:
                 digests.append(hashlib.file_digest(stream, "sha256"))
         if len(digests) == 1:
             return digests[0].hexdigest()
         return hashlib.sha256(b"".join(digest.digest() for digest in digests)).hexdigest()
 
-    def _files(self) -> list[Path]:
+    def files(self) -> list[Path]:
+        """The model file and those that hold its external data."""
         external = {
             t.external: t.extent.path for t in self.file.tensors() if t.external and t.extent
         }

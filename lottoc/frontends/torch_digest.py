@@ -20,7 +20,7 @@ def torch_digest(file: Path, function: str) -> str:
     """
     digest = hashlib.sha256(f"{function}\n{_torch_version()}\n".encode())
     folder = file.parent
-    for path in sorted(_parts(file), key=lambda part: part.relative_to(folder).as_posix()):
+    for path in sorted(parts(file), key=lambda part: part.relative_to(folder).as_posix()):
         name = path.relative_to(folder).as_posix() if path != file else "."
         digest.update(f"{name} {_content_digest(path)}\n".encode())
     return digest.hexdigest()
@@ -58,8 +58,11 @@ def _content_digest(path: Path) -> str:
         raise _not_readable(path, error) from error
 
 
-def _parts(file: Path) -> set[Path]:
-    """The file and, recursively, what it uses of its own folder."""
+def parts(file: Path) -> set[Path]:
+    """The file and, recursively, what it uses of its own folder, as `torch_digest` says.
+
+    Raises `InputError` if a file cannot be read (model-not-found).
+    """
     root, found, pending = file.parent, {file}, [file]
     while pending:
         path = pending.pop()

@@ -1,0 +1,40 @@
+"""What a result is, in a few words: for the log of a build."""
+
+from __future__ import annotations
+
+from xdsl.dialects.builtin import StringAttr
+from xdsl.ir import Operation
+
+from lottoc.ir import lotto
+from lottoc.ir.place import labels
+
+
+def describe(op: Operation) -> str:
+    """The operation, what tells it from its like, and where the recipe asks for it."""
+    place = "".join(f"  {label.span}" for label in labels(op)[:1])
+    return f"{_words(op)}{place}"
+
+
+def _words(op: Operation) -> str:
+    name = op.name.partition(".")[2]
+    match op:
+        case lotto.TrainOp():
+            masked = " under a mask" if op.masks is not None else ""
+            return f"train steps {op.first.value.data} to {op.last.value.data}{masked}"
+        case lotto.EvaluateOp() | lotto.MeasureOp():
+            return f"{name} {op.metric.data}"
+    layer = _layer(op)
+    return f"{name} {layer}" if layer else name
+
+
+def _layer(op: Operation) -> str:
+    """The layer that a result is of: its own or that of what it is made from; empty for several."""
+    while len(op.results) == 1:
+        layer = op.properties.get("layer")
+        if isinstance(layer, StringAttr):
+            return layer.data
+        owner = op.operands[0].owner if op.operands else None
+        if not isinstance(owner, Operation):
+            break
+        op = owner
+    return ""
