@@ -164,12 +164,12 @@ class Findings:
 
     def raise_errors(self) -> None:
         """Raise every recorded error at once, in source order; do nothing if there is none."""
-        found = _source_order([*self.errors, *self.inputs])
+        found = source_order([*self.errors, *self.inputs])
         if found:
             raise RecipeError(found) if self.errors else InputError(found)
 
 
-def _source_order(found: Sequence[Diagnostic]) -> list[Diagnostic]:
+def source_order(found: Sequence[Diagnostic]) -> list[Diagnostic]:
     """File by file, and within a file from top to bottom."""
     placed = [d.labels[0].span if d.labels else None for d in found]
     files = list(dict.fromkeys(span.source for span in placed if span))

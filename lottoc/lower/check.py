@@ -10,7 +10,7 @@ from typing import Any
 from lottoc.diagnostics import Findings, Label
 from lottoc.grammar import syntax
 from lottoc.lower.blocks import PLANNED_BLOCKS, SHAPES, entries, known_blocks
-from lottoc.lower.expressions import Expressions
+from lottoc.lower.expressions import Expressions, made_from_themselves
 from lottoc.lower.imports import bring_in, used
 from lottoc.lower.program import Data, Emit, Model, Program, Requirement, Ticket, Training
 from lottoc.lower.read import Reader
@@ -86,8 +86,8 @@ class _Checker:
             models, data, trainings, tickets, requirements, emits, unknown, self.imported.sources
         )
         if not self.findings.errors and not self.findings.inputs:
-            self._unused_params()  # what hangs on a broken block went unread, params and all
-            warn(self.recipe, program, self.findings)
+            # what hangs on a broken block went unread, params and all, so this comes last
+            warn(self.items, program, self.reader.used_params, self.findings)
         return program
 
     def _params(self, defines: Mapping[str, syntax.Value]) -> dict[str, syntax.Value]:
@@ -173,8 +173,11 @@ class _Checker:
             ticket = tickets.ticket(name)
             if ticket is not None:
                 found[name] = ticket
-        self._mask_cycles(found)
+        for ticket in made_from_themselves(found):
+            message = f'the mask of "{ticket.name}" is made from itself'
+            self.findings.error("cyclic-ticket", message, ticket.span)
         expressions.evaluated = lambda name: name not in found or self._has_test(found[name], data)
+        expressions.trainable = lambda name: models[found[name].model].source == "torch"
         requirements = tuple(
             r
             for i in self.items
@@ -206,33 +209,6 @@ class _Checker:
             next(iter(trainings)) if trained else None,
             model.span,
         )
-
-    def _mask_cycles(self, tickets: Mapping[str, Ticket]) -> None:
-        from lottoc.lower.program import MaskBinary, MaskNot, MaskOf, MaskShuffle
-
-        def uses(mask: Any) -> set[str]:
-            match mask:
-                case MaskOf(ticket=name):
-                    return {name}
-                case MaskShuffle(of=of) | MaskNot(of=of):
-                    return uses(of)
-                case MaskBinary(left=left, right=right):
-                    return uses(left) | uses(right)
-            return set()
-
-        def reaches(name: str, goal: str, seen: set[str]) -> bool:
-            if name in seen or name not in tickets:
-                return False
-            seen.add(name)
-            return any(
-                used == goal or reaches(used, goal, seen) for used in uses(tickets[name].mask)
-            )
-
-        for name, ticket in tickets.items():
-            if reaches(name, name, set()):
-                self.findings.error(
-                    "cyclic-ticket", f'the mask of "{name}" is made from itself', ticket.span
-                )
 
     def _require(self, item: syntax.Require, expressions: Expressions) -> Requirement | None:
         left, right = expressions.number(item.left), expressions.number(item.right)
@@ -301,10 +277,3 @@ class _Checker:
                     help="give each emit a file of its own",
                 )
             first.setdefault(emit.path, emit)
-
-    def _unused_params(self) -> None:
-        for item in self.recipe.items:
-            if isinstance(item, syntax.Param) and item.name not in self.reader.used_params:
-                self.findings.warning(
-                    "unused-param", f'param "{item.name}" is never used', item.name_span
-                )

@@ -17,6 +17,8 @@ from lottoc.lower.program import (
     MaskShuffle,
     Metric,
     Number,
+    Ticket,
+    tickets_of,
 )
 from lottoc.lower.read import Reader
 
@@ -35,6 +37,8 @@ class Expressions:
     masks: Mapping[str, syntax.Value]
     evaluated: Callable[[str], bool] = lambda ticket: True
     """Whether a ticket has test data to be evaluated on."""
+    trainable: Callable[[str], bool] = lambda ticket: True
+    """Whether a ticket's model can be trained, and so evaluated."""
 
     def mask(self, value: syntax.Value, inside: tuple[str, ...] = ()) -> MaskExpression | None:
         """`winning.mask`, `a.mask & b.mask`, `shuffle(winning)`, or the name of either."""
@@ -133,11 +137,34 @@ class Expressions:
             self.reader.unknown(value.name, known, "metric", value.name_span)
             return None
         if value.name in ("accuracy", "loss") and not self.evaluated(base.value):
-            self.reader.findings.error(
-                "no-test-data",
-                f'"{base.value}" cannot be evaluated',
-                Label(value.span, f"needs {value.name}"),
-                help='give it a data block with a test split: test = npz("data.npz", …)',
-            )
+            self._not_evaluated(base.value, value)
             return None
         return Metric(base.value, value.name)
+
+    def _not_evaluated(self, ticket: str, metric: syntax.Attribute) -> None:
+        source = 'torch("file.py:function")'
+        help = (
+            'give it a data block with a test split: test = npz("data.npz", …)'
+            if self.trainable(ticket)
+            else f"an ONNX model is not run on data; take it from its source: {source}"
+        )
+        self.reader.findings.error(
+            "no-test-data",
+            f'"{ticket}" cannot be evaluated',
+            Label(metric.span, f"needs {metric.name}"),
+            help=help,
+        )
+
+
+def made_from_themselves(tickets: Mapping[str, Ticket]) -> list[Ticket]:
+    """The tickets whose mask is made from itself, directly or by others."""
+
+    def reaches(name: str, goal: str, seen: set[str]) -> bool:
+        if name in seen or name not in tickets:
+            return False
+        seen.add(name)
+        return any(
+            used == goal or reaches(used, goal, seen) for used in tickets_of(tickets[name].mask)
+        )
+
+    return [ticket for name, ticket in tickets.items() if reaches(name, name, set())]

@@ -123,6 +123,18 @@ class MaskNot:
 MaskExpression = MaskOf | MaskShuffle | MaskBinary | MaskNot
 
 
+def tickets_of(mask: MaskExpression | None) -> set[str]:
+    """The tickets whose masks an expression is made of."""
+    match mask:
+        case MaskOf(ticket=name):
+            return {name}
+        case MaskShuffle(of=of) | MaskNot(of=of):
+            return tickets_of(of)
+        case MaskBinary(left=left, right=right):
+            return tickets_of(left) | tickets_of(right)
+    return set()
+
+
 @dataclass(frozen=True)
 class Start:
     """The weights a ticket starts from: `reinit` draws them anew, `signs` keeps only signs."""

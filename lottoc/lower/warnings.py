@@ -1,67 +1,105 @@
-"""What is legal in a recipe and hardly meant: blocks nobody uses, contracts that say nothing."""
+"""What is legal in a recipe and hardly meant: what nobody uses, what says nothing."""
 
 from __future__ import annotations
 
-import math
+from collections.abc import Collection, Iterator, Sequence
 
-from lottoc.diagnostics import Findings
+from lottoc.diagnostics import Findings, Label, source_order
 from lottoc.grammar import syntax
+from lottoc.lower.contracts import contract, metrics
 from lottoc.lower.imports import nodes
-from lottoc.lower.program import (
-    Arithmetic,
-    Constant,
-    MaskBinary,
-    MaskExpression,
-    MaskNot,
-    MaskOf,
-    MaskShuffle,
-    Metric,
-    Number,
-    Program,
-    Requirement,
-)
+from lottoc.lower.program import Program, tickets_of
 
 AMOUNTS = ("sparsity", "density", "compression")
+_SAID = {"data": "data set"}
+_NAME_IT = "remove it, or name it in the ticket it is meant for"
+_NOT_TRAINED = 'remove it, or take the model from its source: torch("file.py:function")'
 
 
-def warn(recipe: syntax.Recipe, program: Program, findings: Findings) -> None:
+def warn(
+    items: Sequence[syntax.Item],
+    program: Program,
+    used_params: Collection[str],
+    findings: Findings,
+) -> None:
     """Look at a recipe without errors; what imported files hold may go unused."""
-    _unused_blocks(recipe, program, findings)
-    _unused_tickets(program, findings)
-    _redundant_amounts(recipe, program, findings)
+    found = Findings()
+    _look(items, program, used_params, found)
+    findings.diagnostics += source_order(found.diagnostics)
+
+
+def _look(
+    items: Sequence[syntax.Item],
+    program: Program,
+    used_params: Collection[str],
+    findings: Findings,
+) -> None:
+    own = [item for item in items if item.span.source not in program.imports]
+    _unused_params(own, used_params, findings)
+    _unused_blocks(own, program, findings)
+    _unused_masks(own, items, findings)
+    _unused_tickets(items, program, findings)
+    _redundant_amounts(own, program, findings)
     for requirement in program.requirements:
-        _contract(requirement, findings)
+        contract(requirement, findings)
 
 
-def _unused_blocks(recipe: syntax.Recipe, program: Program, findings: Findings) -> None:
-    tickets = program.tickets.values()
-    used = {name for t in tickets for name in (t.model, t.data, t.training)}
-    named = {node.value for node in nodes(recipe.items) if isinstance(node, syntax.Name)}
-    for item in recipe.items:
-        if isinstance(item, syntax.MaskDefinition) and item.name not in named:
-            findings.warning("unused-block", f'mask "{item.name}" is never used', item.name_span)
-        kinds = ("model", "data", "training")
-        if isinstance(item, syntax.Block) and item.kind in kinds and item.name not in used:
+def _unused_params(
+    own: Sequence[syntax.Item], used_params: Collection[str], findings: Findings
+) -> None:
+    for item in own:
+        if isinstance(item, syntax.Param) and item.name not in used_params:
             findings.warning(
-                "unused-block",
-                f'no ticket uses the {item.kind} "{item.name}"',
+                "unused-param",
+                f'param "{item.name}" is never used',
                 item.name_span,
-                help="remove it, or name it in the ticket it is meant for",
+                help="write its name where its value is meant, or remove it",
             )
 
 
-def _unused_tickets(program: Program, findings: Findings) -> None:
+def _unused_blocks(own: Sequence[syntax.Item], program: Program, findings: Findings) -> None:
+    tickets = program.tickets.values()
+    used = {name for t in tickets for name in (t.model, t.data, t.training)}
+    trainable = any(model.source == "torch" for model in program.models.values())
+    for item in _blocks(own, "model", "data", "training"):
+        if item.name not in used:
+            findings.warning(
+                "unused-block",
+                f'no ticket uses the {_SAID.get(item.kind, item.kind)} "{item.name}"',
+                item.name_span,
+                help=_NAME_IT if trainable or item.kind == "model" else _NOT_TRAINED,
+            )
+
+
+def _unused_masks(
+    own: Sequence[syntax.Item], items: Sequence[syntax.Item], findings: Findings
+) -> None:
+    for mask in own:
+        if isinstance(mask, syntax.MaskDefinition):
+            others = nodes([item for item in items if item is not mask])
+            if not any(
+                isinstance(node, syntax.Name) and node.value == mask.name for node in others
+            ):
+                findings.warning(
+                    "unused-block",
+                    f'mask "{mask.name}" is never used',
+                    mask.name_span,
+                    help=f"remove it, or give it to a ticket:  mask = {mask.name}",
+                )
+
+
+def _unused_tickets(items: Sequence[syntax.Item], program: Program, findings: Findings) -> None:
     """Controls are there to be looked at in the table; so is everything, if nothing is emitted."""
     if not program.emits:
         return
-    used = {emit.ticket for emit in program.emits}
+    used = {"dense", *_liked(items), *(emit.ticket for emit in program.emits)}
     for requirement in program.requirements:
-        used |= _tickets(requirement.left) | _tickets(requirement.right)
+        used |= {m.ticket for side in (requirement.left, requirement.right) for m in metrics(side)}
     for ticket in program.tickets.values():
-        used |= {ticket.like or ""} | (_masks(ticket.mask) if ticket.mask is not None else set())
+        used |= tickets_of(ticket.mask)
     for ticket in program.tickets.values():
         imported = ticket.span.source in program.imports
-        if ticket.name not in {*used, "dense"} and ticket.like is None and not imported:
+        if ticket.name not in used and ticket.like is None and not imported:
             findings.warning(
                 "unused-ticket",
                 f'ticket "{ticket.name}" is found, and nothing comes of it',
@@ -70,107 +108,29 @@ def _unused_tickets(program: Program, findings: Findings) -> None:
             )
 
 
-def _tickets(number: Number) -> set[str]:
-    match number:
-        case Metric(ticket=name):
-            return {name}
-        case Arithmetic(left=left, right=right):
-            return _tickets(left) | _tickets(right)
-    return set()
+def _liked(items: Sequence[syntax.Item]) -> Iterator[str]:
+    for block in _blocks(items, "ticket"):
+        for entry in block.entries:
+            if entry.key == "like" and isinstance(entry.value, syntax.Name):
+                yield entry.value.value
 
 
-def _masks(mask: MaskExpression) -> set[str]:
-    match mask:
-        case MaskOf(ticket=name):
-            return {name}
-        case MaskShuffle(of=of) | MaskNot(of=of):
-            return _masks(of)
-        case MaskBinary(left=left, right=right):
-            return _masks(left) | _masks(right)
-
-
-def _redundant_amounts(recipe: syntax.Recipe, program: Program, findings: Findings) -> None:
-    for block in recipe.items:
-        if not isinstance(block, syntax.Block) or block.kind != "ticket":
-            continue
+def _redundant_amounts(own: Sequence[syntax.Item], program: Program, findings: Findings) -> None:
+    for block in _blocks(own, "ticket"):
         ticket = program.tickets.get(block.name)
         if ticket is None or ticket.found is None or ticket.found.pattern.n_of_m is None:
             continue
-        for entry in block.entries:
-            if entry.key in AMOUNTS:
-                findings.warning(
-                    "redundant-amount",
-                    f"{entry.key} says what pattern {ticket.found.pattern} says already",
-                    entry.key_span,
-                    help=f"leave {entry.key} out",
-                )
+        keys = {entry.key: entry for entry in block.entries}
+        fixed = [Label(keys["pattern"].span, "says it")] if "pattern" in keys else []
+        for key in keys.keys() & AMOUNTS:
+            findings.warning(
+                "redundant-amount",
+                f"{key} says what pattern {ticket.found.pattern} says already",
+                keys[key].span,
+                *fixed,
+                help=f"leave {key} out",
+            )
 
 
-def _contract(requirement: Requirement, findings: Findings) -> None:
-    always = holds(requirement.operator, requirement.left, requirement.right)
-    if always is True:
-        findings.warning(
-            "require-always",
-            "this contract always holds, whatever the tickets are",
-            requirement.span,
-            help="compare with what could fail, e.g.  require t.accuracy >= dense.accuracy - 1%",
-        )
-    elif always is False:
-        findings.error(
-            "require-never",
-            "this contract can never hold",
-            requirement.span,
-            help="accuracy and sparsity are shares between 0% and 100%",
-        )
-
-
-def holds(operator: str, left: Number, right: Number) -> bool | None:
-    """Whether a comparison is decided by the ranges of its sides alone; None if it is open."""
-    if left == right:
-        return operator in (">=", "<=", "==")
-    if operator in ("<", "<="):
-        left, right, operator = right, left, operator.replace("<", ">")
-    (low, high), (least, most) = bounds(left), bounds(right)
-    if operator == ">=" and low >= most:
-        return True
-    if operator == ">" and low > most:
-        return True
-    if (operator == ">" and high <= least) or (operator == ">=" and high < least):
-        return False
-    if operator in ("==", "!="):
-        apart = high < least or low > most
-        same = low == high == least == most
-        return (operator == "!=") if apart else (operator == "==") if same else None
-    return None
-
-
-_SHARES = ("accuracy", "sparsity")
-
-
-def bounds(number: Number) -> tuple[float, float]:
-    """The least and the largest that a number can be."""
-    match number:
-        case Constant(value=value):
-            return value, value
-        case Metric(name=name):
-            return 0.0, 1.0 if name in _SHARES else math.inf
-        case Arithmetic(operator=operator, left=left, right=right):
-            return _arithmetic(operator, bounds(left), bounds(right))
-
-
-def _arithmetic(
-    operator: str, left: tuple[float, float], right: tuple[float, float]
-) -> tuple[float, float]:
-    (a, b), (c, d) = left, right
-    if operator == "+":
-        return a + c, b + d
-    if operator == "-":
-        return a - d, b - c
-    if operator == "/" and c <= 0 <= d:
-        return -math.inf, math.inf
-    ends = [_times(operator, x, y) for x in left for y in right]
-    return (-math.inf, math.inf) if any(map(math.isnan, ends)) else (min(ends), max(ends))
-
-
-def _times(operator: str, x: float, y: float) -> float:
-    return x * y if operator == "*" else x / y
+def _blocks(items: Sequence[syntax.Item], *kinds: str) -> Iterator[syntax.Block]:
+    return (item for item in items if isinstance(item, syntax.Block) and item.kind in kinds)
