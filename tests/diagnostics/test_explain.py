@@ -28,8 +28,9 @@ EXAMPLES = [
     for each in explanations().values()
     for wrong, text in each.examples
 ]
-WITHOUT_EXAMPLE = {"nesting-too-deep", "recipe-too-long", "unknown-code", "unknown-param"}
-"""Mistakes of recipes that are too large for a page, or made on the command line."""
+TOO_LARGE = {"nesting-too-deep", "recipe-too-long"}
+OF_THE_COMMAND_LINE = {"same-output", "unknown-code", "unknown-param"}
+WITHOUT_EXAMPLE = TOO_LARGE | OF_THE_COMMAND_LINE
 
 EXITS = {
     1: "1: a `require` does not hold",
