@@ -9,17 +9,18 @@ from typing import Any
 
 from xdsl.builder import Builder
 from xdsl.context import Context
-from xdsl.dialects.builtin import IntegerAttr, ModuleOp, StringAttr, i64
+from xdsl.dialects.builtin import IntegerAttr, ModuleOp, StringAttr, i1, i64
 from xdsl.ir import Attribute, Operation, SSAValue
 from xdsl.passes import ModulePass
 from xdsl.rewriter import InsertPoint, Rewriter
 
 from lottoc.ir import lotto, mask
-from lottoc.ir.amounts import GLOBAL, n_of_m
+from lottoc.ir.amounts import GLOBAL, groups_of, n_of_m
 from lottoc.ir.place import pass_failed
 from lottoc.ir.plain import string_array, strings
 from lottoc.ir.types import LayerMaskType, LayerScoresType, WeightType
 from lottoc.masks.allocate import allocate, pruned_count
+from lottoc.masks.groups import Groups, columns_by_layer
 from lottoc.signature import Layer
 
 PerLayer = Mapping[str, SSAValue]
@@ -119,6 +120,13 @@ class _Lowering:
         if (pattern := n_of_m(op.pattern)) is not None:
             _check_axis(op, scores, pattern[1])
             kept = [self._keep_nm(op, s, w, *pattern) for s, w in _with(scores, within)]
+        elif (groups := groups_of(op.pattern)) is not None:
+            shapes = [mask.scores_type(score).shape for score in scores]
+            columns = columns_by_layer(op.scope.data, shapes, Fraction(op.density.data))
+            kept = [
+                self._keep_groups(op, score, before, groups, count)
+                for (score, before), count in zip(_with(scores, within), columns, strict=True)
+            ]
         elif op.scope.data == GLOBAL:
             kept = self._keep_global(op, scores, within)
         else:
@@ -148,7 +156,29 @@ class _Lowering:
             mask.KeepNMOp.build(
                 operands=[score, within],
                 properties={"n": IntegerAttr(n, i64), "m": IntegerAttr(m, i64)},
-                result_types=[LayerMaskType(mask.scores_type(score).shape, (n, m))],
+                result_types=[LayerMaskType(mask.scores_type(score).shape, f"{n}:{m}")],
+            ),
+        )
+
+    def _keep_groups(
+        self,
+        op: Operation,
+        score: SSAValue,
+        within: SSAValue | None,
+        groups: Groups,
+        columns: int,
+    ) -> SSAValue:
+        shape = mask.scores_type(score).shape
+        return self._add(
+            op,
+            mask.KeepGroupsOp.build(
+                operands=[score, within],
+                properties={
+                    "columns": IntegerAttr(columns, i64),
+                    "least": IntegerAttr(groups.least, i64),
+                    "permute": IntegerAttr(int(groups.permute), i1),
+                },
+                result_types=[LayerMaskType(shape, f"groups({groups.least})")],
             ),
         )
 

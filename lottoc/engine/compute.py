@@ -24,6 +24,7 @@ from lottoc.ir import lotto, mask
 from lottoc.ir.place import labels
 from lottoc.ir.plain import from_dictionary, strings
 from lottoc.ir.types import LayerMaskType
+from lottoc.masks.groups import keep_groups
 from lottoc.masks.mask import Mask, load_masks, save_masks, shuffle
 from lottoc.masks.select import Each, NonFiniteScores, keep_best, keep_best_global, keep_n_of_m
 from lottoc.progress import Progress
@@ -296,6 +297,15 @@ def _keep_nm(op: mask.KeepNMOp, value: Value, bench: Bench) -> list[Any]:
     return [Mask.from_bool(kept)]
 
 
+def _keep_groups(op: mask.KeepGroupsOp, value: Value, bench: Bench) -> list[Any]:
+    within = value(op.within).to_bool() if op.within is not None else None
+    columns, least = op.columns.value.data, op.least.value.data
+    with _selecting(op, [op.scores]):
+        permute = bool(op.permute.value.data)
+        kept = keep_groups(value(op.scores), least, columns, within, permute)
+    return [Mask.from_bool(kept)]
+
+
 def _keep_global(op: mask.KeepGlobalOp, value: Value, bench: Bench) -> list[Any]:
     scores = Each(op.scores, value)
     within = Each([value(m) for m in op.within], Mask.to_bool) if op.within else None
@@ -333,6 +343,7 @@ STORED: Mapping[type[Operation], Callable[[Any, Value, Bench], list[Any]]] = {
     lotto.MeasureOp: _measure,
     mask.KeepOp: _keep,
     mask.KeepNMOp: _keep_nm,
+    mask.KeepGroupsOp: _keep_groups,
     mask.KeepGlobalOp: _keep_global,
     mask.AndOp: _binary,
     mask.OrOp: _binary,

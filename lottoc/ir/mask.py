@@ -6,7 +6,7 @@ Training stays whole-network (`lotto.train`); `mask.bundle` hands it the masks o
 from __future__ import annotations
 
 from xdsl.dialects.builtin import I64 as Int64
-from xdsl.dialects.builtin import ArrayAttr, DictionaryAttr, IntegerAttr, StringAttr
+from xdsl.dialects.builtin import ArrayAttr, BoolAttr, DictionaryAttr, IntegerAttr, StringAttr
 from xdsl.ir import Dialect, SSAValue
 from xdsl.irdl import (
     AttrSizedOperandSegments,
@@ -58,7 +58,7 @@ def _same_shape(*values: SSAValue) -> None:
 
 def _unstructured(*values: SSAValue) -> None:
     for value in values:
-        if mask_type(value).n_of_m is not None:
+        if mask_type(value).pattern.data:
             raise VerifyException(
                 f"nothing makes the result {mask_type(value).pattern.data}: it is unstructured"
             )
@@ -192,6 +192,38 @@ class KeepNMOp(IRDLOperation):
             raise VerifyException(f"the result's type must say {n}:{m}")
 
 
+@irdl_op_definition
+class KeepGroupsOp(IRDLOperation):
+    """Keep the best `columns` (places along axis 1) of each group of at least `least` rows.
+
+    `permute` chooses which rows share a group; otherwise they are as they follow.
+    `%m = mask.keep_groups 16 columns of %s by 64 {permute = true} : !mask.scores<128x64> -> …`
+    """
+
+    name = "mask.keep_groups"
+    scores = operand_def(LayerScoresType)
+    within = opt_operand_def(LayerMaskType)
+    columns = prop_def(IntegerAttr[Int64])
+    least = prop_def(IntegerAttr[Int64])
+    permute = prop_def(BoolAttr)
+    result = result_def(LayerMaskType)
+    traits = traits_def(Pure())
+    irdl_options = (ParsePropInAttrDict(),)
+    assembly_format = (
+        "$columns `columns` `of` $scores `by` $least (`within` $within^ `:` type($within) `,`)?"
+        " attr-dict `:` type($scores) `->` type($result)"
+    )
+
+    def verify_(self) -> None:
+        """Shapes and counts fit together."""
+        _same_shape(self.scores, self.result, *([self.within] if self.within else []))
+        columns, there = self.columns.value.data, scores_type(self.scores).shape[1]
+        if not 1 <= columns <= there:
+            raise VerifyException(f"cannot keep {columns} of {there} columns")
+        if mask_type(self.result).pattern.data != f"groups({self.least.value.data})":
+            raise VerifyException(f"the result's type must say groups({self.least.value.data})")
+
+
 class _BinaryOp(IRDLOperation):
     """Two masks of one layer, combined weight by weight; the result is unstructured."""
 
@@ -305,6 +337,7 @@ MaskDialect = Dialect(
         KeepOp,
         KeepGlobalOp,
         KeepNMOp,
+        KeepGroupsOp,
         AndOp,
         OrOp,
         XorOp,

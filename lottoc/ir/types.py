@@ -187,21 +187,31 @@ class LayerScoresType(_OfShape):
     name = "mask.scores"
 
 
+def _parse_pattern(parser: AttrParser) -> str:
+    """`2:4` or `groups(64)`."""
+    if parser.parse_optional_keyword("groups"):
+        with parser.in_parens():
+            return f"groups({parser.parse_integer(allow_boolean=False, allow_negative=False)})"
+    n = parser.parse_integer()
+    parser.parse_punctuation(":")
+    return f"{n}:{parser.parse_integer()}"
+
+
 @irdl_attr_definition
 class LayerMaskType(ParametrizedAttribute, TypeAttribute):
     """The mask of one layer and its pattern: `!mask.mask<300x784>`, `!mask.mask<300x784, 2:4>`.
 
-    With a pattern N:M exactly N of every M consecutive weights along axis 1 are kept.
+    With a pattern N:M exactly N of every M consecutive weights along axis 1 are kept, with
+    groups(G) rows in groups of at least G keep the same places along axis 1.
     """
 
     name = "mask.mask"
     dims: StringAttr
     pattern: StringAttr
-    """Empty for unstructured, else `N:M`."""
+    """Empty for unstructured, else `N:M` or `groups(G)`."""
 
-    def __init__(self, dims: Sequence[int], pattern: tuple[int, int] | None = None) -> None:
-        text = f"{pattern[0]}:{pattern[1]}" if pattern else ""
-        super().__init__(StringAttr(shape_text(dims)), StringAttr(text))
+    def __init__(self, dims: Sequence[int], pattern: str = "") -> None:
+        super().__init__(StringAttr(shape_text(dims)), StringAttr(pattern))
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -215,15 +225,17 @@ class LayerMaskType(ParametrizedAttribute, TypeAttribute):
 
     @property
     def n_of_m(self) -> tuple[int, int] | None:
-        """(N, M), or None for an unstructured mask."""
-        if not self.pattern.data:
+        """(N, M), or None for a mask of another pattern."""
+        if ":" not in self.pattern.data:
             return None
         n, m = self.pattern.data.split(":")
         return int(n), int(m)
 
     def verify(self) -> None:
-        """Groups must tile axis 1."""
+        """Groups of M must tile axis 1; groups of rows have at least one."""
         _check_dims(self.dims.data)
+        if self.pattern.data == "groups(0)":
+            raise VerifyException("groups(0) must say at least 1 row a group")
         if self.n_of_m is None:
             return
         n, m = self.n_of_m
@@ -234,14 +246,12 @@ class LayerMaskType(ParametrizedAttribute, TypeAttribute):
 
     @classmethod
     def parse_parameters(cls, parser: AttrParser) -> Sequence[Attribute]:
-        """Parse `<300x784>` or `<300x784, 2:4>`."""
+        """Parse `<300x784>`, `<300x784, 2:4>` or `<300x784, groups(64)>`."""
         pattern = ""
         with parser.in_angle_brackets():
             dims = parser.parse_dimension_list()
             if parser.parse_optional_punctuation(","):
-                n = parser.parse_integer()
-                parser.parse_punctuation(":")
-                pattern = f"{n}:{parser.parse_integer()}"
+                pattern = _parse_pattern(parser)
         return [StringAttr(shape_text(dims)), StringAttr(pattern)]
 
     def print_parameters(self, printer: Printer) -> None:

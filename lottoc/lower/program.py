@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from lottoc.diagnostics import Source, Span
+from lottoc.masks.groups import Groups
 from lottoc.methods.lab import Duration, Method
 from lottoc.signature import Layer, Signature
 
@@ -68,11 +69,14 @@ class Criterion:
 
 @dataclass(frozen=True)
 class Pattern:
-    """What a mask may look like: `unstructured`, or exactly N kept of every M inputs."""
+    """What a mask may look like: `unstructured`, N kept of every M inputs, or groups of outputs."""
 
     n_of_m: tuple[int, int] | None = None
+    groups: Groups | None = None
 
     def __str__(self) -> str:
+        if self.groups:
+            return str(self.groups)
         return "{}:{}".format(*self.n_of_m) if self.n_of_m else "unstructured"
 
 

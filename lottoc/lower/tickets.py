@@ -25,12 +25,14 @@ from lottoc.lower.program import (
 )
 from lottoc.lower.read import Reader
 from lottoc.lower.selectors import Selector
+from lottoc.masks.groups import Groups
 from lottoc.methods.lab import Duration, Method
 from lottoc.signature import Layer
 
 SCOPES = ("global", "layerwise", "uniform", "erk")
-PLANNED_PATTERNS = ("fanin", "block", "rows", "channels", "groups")
+PLANNED_PATTERNS = ("fanin", "block", "rows", "channels")
 PLANNED_STARTS = ("init",)
+_MOST_ROWS = 999_999_999
 _AMOUNTS = ("sparsity", "density", "compression")
 _FINDING = ("layers", "criterion", "scope", *_AMOUNTS, "pattern", "method")
 
@@ -274,17 +276,40 @@ class Tickets:
         value = self.reader.resolve(keys["pattern"].value)
         if isinstance(value, syntax.Ratio):
             return self._n_of_m(value, keys, layers)
-        head = self.reader.head(value, "a pattern: unstructured or 2:4")
+        head = self.reader.head(value, "a pattern: unstructured, 2:4 or groups(64)")
         if head is None:
             return None
         if head[0] in PLANNED_PATTERNS:
             self.reader.not_yet(f'the pattern "{head[0]}"', value.span)
+        elif head[0] == "groups":
+            return self._groups(head[1], value)
         elif head[0] == "unstructured":
             return Pattern()
         else:
-            known = ("unstructured", *PLANNED_PATTERNS)
+            known = ("unstructured", "groups", *PLANNED_PATTERNS)
             self.reader.unknown(head[0], known, "pattern", value.span)
         return None
+
+    def _groups(
+        self, arguments: tuple[syntax.Argument, ...], value: syntax.Value
+    ) -> Pattern | None:
+        options = self.reader.options(arguments, Groups, "groups")
+        if options is None:
+            return None
+        if "least" not in options:
+            self.reader.findings.error(
+                "missing-argument",
+                "groups needs the least number of outputs in a group",
+                value.span,
+                help="write  groups(64)",
+            )
+            return None
+        if not 1 <= options["least"] <= _MOST_ROWS:
+            self.reader.findings.error(
+                "out-of-range", f"a group has from 1 to {_MOST_ROWS} outputs", value.span
+            )
+            return None
+        return Pattern(groups=Groups(**options))
 
     def _n_of_m(self, value: syntax.Ratio, keys: Keys, layers: Iterable[Layer]) -> Pattern | None:
         n, m = value.kept, value.group

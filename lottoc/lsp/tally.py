@@ -14,6 +14,7 @@ from lottoc.lower.program import (
     Selection,
 )
 from lottoc.masks.allocate import allocate, pruned_count
+from lottoc.masks.groups import columns_by_layer
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,9 @@ def _selected(selection: Selection) -> Tally | None:
     if selection.pattern.n_of_m:
         n, m = selection.pattern.n_of_m
         counts = [size * n // m for size in sizes]
+    elif selection.pattern.groups:
+        columns = columns_by_layer(selection.scope, shapes, selection.density)
+        counts = [n * size // s[1] for n, size, s in zip(columns, sizes, shapes, strict=True)]
     elif selection.scope != "global":
         counts = allocate(selection.scope, shapes, sparsity)
     kept = sum(counts) if counts else sum(sizes) - pruned_count(sum(sizes), sparsity)

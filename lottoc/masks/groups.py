@@ -2,13 +2,45 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lottoc.masks.allocate import allocate
 from lottoc.masks.row_groups import Integers, Matrix, best_columns, search
 from lottoc.masks.select import Bools, Scores, check_finite
+
+
+@dataclass(frozen=True)
+class Groups:
+    """The pattern `groups(least)`; rows that share a group are chosen, or as they follow."""
+
+    least: int
+    permute: bool = True
+
+    def __str__(self) -> str:
+        return f"groups({self.least}{'' if self.permute else ', permute = false'})"
+
+
+def kept_columns(columns: int, density: Fraction) -> int:
+    """How many of a layer's columns each group keeps: to the nearest, halves up, at least one."""
+    return max(1, math.floor(density * columns + Fraction(1, 2)))
+
+
+def columns_by_layer(scope: str, shapes: Sequence[Sequence[int]], density: Fraction) -> list[int]:
+    """`kept_columns` of each layer: of its own density under erk, else of the one of all."""
+    if scope != "erk":
+        return [kept_columns(shape[1], density) for shape in shapes]
+    counts = allocate(scope, shapes, 1 - density)
+    return [
+        kept_columns(shape[1], Fraction(count, math.prod(shape)))
+        for shape, count in zip(shapes, counts, strict=True)
+    ]
 
 
 def group_count(rows: int, least: int) -> int:
@@ -49,6 +81,8 @@ def keep_groups(
         open_ = np.arange(sums.shape[1])
         if usable is not None:
             open_ = np.flatnonzero(usable[rows].any(axis=(0, 2)))
+            if not open_.size:
+                continue
         part = sums[np.ix_(rows, open_)]
         kept[np.ix_(rows, open_)] = _keep(part, size, min(kept_columns, open_.size), permute)
     mask = np.empty(scores.shape, dtype=np.bool_)
@@ -92,10 +126,10 @@ def _families(usable: NDArray[np.bool_] | None, rows: int, size: int) -> list[In
 
 
 def _keep(scores: Matrix, size: int, kept: int, permute: bool) -> Bools:
-    """The mask of some rows; `kept` is 0 where nothing is left to keep."""
+    """The mask of some rows, 1 ≤ `kept` ≤ columns."""
     consecutive = np.arange(scores.shape[0])
     mask, held = _under(scores, consecutive, size, kept)
-    if permute and 0 < kept < scores.shape[1]:
+    if permute and kept < scores.shape[1]:
         searched, more = _under(scores, search(scores, size, kept), size, kept)
         if more > held:
             return searched
