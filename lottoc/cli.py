@@ -18,6 +18,7 @@ from lottoc.commands import (
     compile,
     explain,
     fmt,
+    init,
     inspect,
     ir,
     lsp,
@@ -26,6 +27,7 @@ from lottoc.commands import (
 )
 
 COMMANDS: tuple[ModuleType, ...] = (
+    init,
     compile,
     check,
     fmt,
