@@ -72,8 +72,9 @@ def _principal(scores: Matrix) -> Integers:
 
 def _rounded(numbers: Matrix, bits: int) -> Matrix:
     """Numbers in proportion as integers of so many bits."""
-    _, exponent = np.frexp(np.abs(numbers).max())
-    return np.rint(np.ldexp(numbers, bits - int(exponent)))
+    _, exponent = np.frexp(max(numbers.max(), -numbers.min()))
+    result = np.ldexp(numbers, bits - int(exponent))
+    return np.rint(result, out=result)
 
 
 class Groups:
