@@ -11,10 +11,10 @@ from lsprotocol import types
 from pygls.exceptions import JsonRpcException
 
 from lottoc.diagnostics import Span
+from lottoc.fixes import fixes
 from lottoc.lsp.analysis import Analysis
 from lottoc.lsp.completion import Offer, complete
 from lottoc.lsp.definition import definition
-from lottoc.lsp.fixes import fixes
 from lottoc.lsp.highlight import KINDS, highlights
 from lottoc.lsp.hover import hover
 from lottoc.lsp.load import LOAD_MODELS, load_action, load_models
@@ -205,7 +205,7 @@ def _actions(ls: Server, params: types.CodeActionParams) -> list[types.CodeActio
             continue
         if found.code == "layers-unknown":
             actions.append(load_action(uri, shown))
-        for fix in fixes(analysis, found):
+        for fix in fixes(analysis.source, analysis.recipe, found):
             edit = types.TextEdit(analysis.text.range(fix.start, fix.end), fix.text)
             actions.append(
                 types.CodeAction(
