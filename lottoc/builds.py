@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from lottoc.depfile import Rule, to_text
 from lottoc.diagnostics import Diagnostic, Findings, LottoError, RecipeError
+from lottoc.several import own_errors, together
 from lottoc.whole_file import write_whole
 
 if TYPE_CHECKING:
@@ -31,15 +32,6 @@ class Fault(LottoError):
         super().__init__([Diagnostic("internal", message, help=help)])
 
 
-class BuildsFailed(LottoError):
-    """Some recipes were not compiled; the exit code is the worst of theirs."""
-
-    def __init__(self, errors: Sequence[LottoError], result: dict[str, Any]) -> None:
-        super().__init__([d for error in errors for d in error.diagnostics])
-        self.exit_code = max(error.exit_code for error in errors)  # type: ignore[misc]
-        self.result = result
-
-
 @dataclass
 class Builds:
     """The recipes of one run and how they ended."""
@@ -52,24 +44,13 @@ class Builds:
     errors: list[LottoError] = field(default_factory=list)
 
     def run(self, requests: Sequence[Request], findings: Findings) -> dict[str, Any]:
-        """Compile every recipe; gives what `--format json` prints.
-
-        Raises `BuildsFailed` in the end if any failed, of one recipe the error itself.
-        """
+        """Compile every recipe; gives what `--format json` prints, raises as `together` does."""
         self.several = len(requests) > 1
         folders = folders_of([request.recipe for request in requests], self.output)
         for request, folder in zip(requests, folders, strict=True):
-            own = Findings()  # errors of one recipe are none of the next
-            self._one(request, folder, own)
-            findings.diagnostics += [d for d in own.diagnostics if d.severity != "error"]
-        if not self.several:
-            if self.errors:
-                raise self.errors[0]
-            return self.results[0]
-        result = {"builds": self.results}
-        if self.errors:
-            raise BuildsFailed(self.errors, result)
-        return result
+            with own_errors(findings) as own:
+                self._one(request, folder, own)
+        return together(self.results, self.errors, "builds")
 
     def write_depfile(self, path: Path) -> None:
         """Write which files depend on which, whole or not at all."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -11,18 +11,22 @@ from lottoc.commands.options import (
     Format,
     FormatOption,
     Quiet,
-    Recipe,
+    Recipes,
     StoreFolder,
     Werror,
 )
 from lottoc.commands.run import request, run
-from lottoc.diagnostics import Findings
+from lottoc.diagnostics import Findings, LottoError
+from lottoc.several import own_errors, together
 
-EXAMPLE = "Example: lottoc check lenet.lotto"
+if TYPE_CHECKING:
+    from lottoc.front import Request
+
+EXAMPLE = "Example: lottoc check lenet.lotto    or    lottoc check recipes/*.lotto"
 
 
 def check(
-    recipe: Recipe,
+    recipes: Recipes,
     define: Define = None,
     store: StoreFolder = None,
     format: FormatOption = Format.text,
@@ -32,21 +36,40 @@ def check(
         bool, typer.Option("--load-models", help="Load torch models to learn their layers.")
     ] = False,
 ) -> None:
-    """Check types and shapes; no data is opened and nothing is trained."""
+    """Check types and shapes; no data is opened and nothing is trained.
+
+    Of several recipes each is checked, whatever is wrong with another.
+    """
 
     def work(findings: Findings) -> dict[str, Any]:
-        from lottoc.front import front, note_unknown_layers
-
-        asked = request(recipe, define, store, quiet=True)
-        _, program = front(asked, findings, deep=load_models)
-        note_unknown_layers(program, findings)
-        if format is Format.text and not quiet:
-            tickets = len([t for t in program.tickets if t != "dense"])
-            made = f"{_count(tickets, 'ticket')}, {_count(len(program.emits), 'artefact')}"
-            print(f"{recipe}: {made}: no errors")
-        return {"tickets": list(program.tickets)}
+        shown = format is Format.text and not quiet
+        results: list[dict[str, Any]] = []
+        errors: list[LottoError] = []
+        for recipe in recipes:
+            asked = request(recipe, define, store, quiet=True)
+            try:
+                tickets = _check(asked, findings, deep=load_models, shown=shown)
+                results.append({"recipe": str(recipe), "exit_code": 0, "tickets": tickets})
+            except LottoError as error:
+                errors.append(error)
+                results.append({"recipe": str(recipe), "exit_code": error.exit_code})
+        return together(results, errors, "recipes")
 
     run(work, format, quiet=quiet, werror=werror)
+
+
+def _check(asked: Request, findings: Findings, *, deep: bool, shown: bool) -> list[str]:
+    """Names of the recipe's tickets; its warnings go to `findings`."""
+    from lottoc.front import front, note_unknown_layers
+
+    with own_errors(findings) as own:
+        _, program = front(asked, own, deep=deep)
+        note_unknown_layers(program, own)
+    if shown:
+        tickets = len([t for t in program.tickets if t != "dense"])
+        made = f"{_count(tickets, 'ticket')}, {_count(len(program.emits), 'artefact')}"
+        print(f"{asked.recipe}: {made}: no errors")
+    return list(program.tickets)
 
 
 def _count(number: int, noun: str) -> str:

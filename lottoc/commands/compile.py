@@ -14,6 +14,7 @@ from lottoc.commands.options import (
     FormatOption,
     Output,
     Quiet,
+    Recipes,
     StoreFolder,
     Werror,
 )
@@ -27,10 +28,7 @@ EXAMPLE = "Example: lottoc compile lenet.lotto -o out -D target=90%"
 
 
 def compile(
-    recipes: Annotated[
-        list[Path],
-        typer.Argument(metavar="RECIPE...", help="Recipes (or .mlir IR).", show_default=False),
-    ],
+    recipes: Recipes,
     output: Output = Path("lottoc-out"),
     define: Define = None,
     store: StoreFolder = None,

@@ -27,6 +27,10 @@ class Stage(StrEnum):
 Recipe = Annotated[
     Path, typer.Argument(metavar="RECIPE", help="A .lotto file.", show_default=False)
 ]
+Recipes = Annotated[
+    list[Path],
+    typer.Argument(metavar="RECIPE...", help="One or more .lotto files.", show_default=False),
+]
 Define = Annotated[
     list[str] | None,
     typer.Option("-D", metavar="NAME=VALUE", help="Set a param, e.g. -D target=90%."),

@@ -123,3 +123,18 @@ def test_verbose_tells_of_every_result(recipes: Path) -> None:
     assert [x for x in lines if x.startswith("reused")]
     assert not [x for x in lines if x.startswith("computed")]
     assert "reused" not in lottoc("compile", "half.lotto").stderr
+
+
+def test_check_of_several_checks_each(recipes: Path) -> None:
+    names = ["slip.lotto", "half.lotto", "gone.lotto", "third.lotto"]
+    result = lottoc("check", *names)
+    assert result.exit_code == 3
+    assert "half.lotto: 1 ticket" in result.stdout
+    assert "third.lotto: 1 ticket" in result.stdout
+    assert "slip.lotto:2" in result.stderr
+    assert "gone.lotto:1" in result.stderr
+    answer = json.loads(lottoc("check", *names, "--format", "json").stdout)
+    assert [r["exit_code"] for r in answer["recipes"]] == [2, 0, 3, 0]
+    assert {d["labels"][0]["file"] for d in answer["diagnostics"]} == {"slip.lotto", "gone.lotto"}
+    alone = json.loads(lottoc("check", "half.lotto", "--format", "json").stdout)
+    assert alone["tickets"] == ["dense", "t"]
