@@ -117,7 +117,7 @@ WRONG = {
     'options = {format = "packed"': (
         'options = {format = "zip"',
         'unknown format "zip"',
-        "known names: auto, dense, packed, sparse",
+        "known names: auto, dense, groups, packed, sparse",
     ),
     '"net.onnx"': ('"../net.onnx"', "is not a file inside the output folder", ""),
     'lotto.emit "onnx"': ('lotto.emit "tflite"', 'unknown kind of artefact "tflite"', ""),
