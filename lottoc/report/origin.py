@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +31,8 @@ def of_recipe(source: Source, defines: Mapping[str, str], program: Program) -> O
     """A build from a recipe."""
     recipe: dict[str, Any] = {"sha256": _sha256(source), "define": dict(defines)}
     if program.imports:
-        recipe["imports"] = {Path(s.name).name: _sha256(s) for s in program.imports}
+        folder = Path(source.name).parent
+        recipe["imports"] = {_name(s, folder): _sha256(s) for s in program.imports}
     return Origin(
         {"recipe": recipe},
         {
@@ -61,6 +64,14 @@ def of_ir(source: Source, module: ModuleOp) -> Origin:
         models,
         {str(n): from_dictionary(training) for n, training in enumerate(trainings, start=1)},
     )
+
+
+def _name(source: Source, folder: Path) -> str:
+    """An imported file as any machine can call it: seen from the recipe, or as a preset."""
+    shipped = Path(str(files("lottoc")))
+    if Path(source.name).is_relative_to(shipped):
+        return Path(source.name).relative_to(shipped).as_posix()
+    return Path(os.path.relpath(source.name, folder)).as_posix()
 
 
 def _sha256(source: Source) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import sys
 from pathlib import Path
@@ -149,14 +150,20 @@ def test_files_that_cannot_be_read(folder: Path, name: str) -> None:
 
 
 def test_the_report_holds_the_hashes_of_imports(folder: Path) -> None:
-    (folder / "t.lotto").write_text("ticket half { layers = all   sparsity = 50% }\n")
+    (folder / "lib").mkdir()
+    (folder / "lib" / "t.lotto").write_text("ticket most { like = half   sparsity = 90% }\n")
+    (folder / "t.lotto").write_text('import "lib/t.lotto"\nimport "presets/onnx.lotto"\n')
     (folder / "main.lotto").write_text(
         'import "t.lotto"\n' + MODEL + 'emit onnx "o.onnx" { ticket = half }\n'
     )
     run = CliRunner().invoke(app, ["compile", "main.lotto", "-q", "-o", "out", "--store", "s"])
     assert run.exit_code == 0, run.stderr
     report = json.loads((folder / "out" / "report.json").read_text())
-    assert set(report["recipe"]["imports"]) == {"t.lotto"}
+    files = {"t.lotto", "lib/t.lotto"}
+    hashes = {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in files}
+    shipped = next(path for path in PRESETS if path.name == "onnx.lotto").read_bytes()
+    hashes["presets/onnx.lotto"] = hashlib.sha256(shipped).hexdigest()
+    assert report["recipe"]["imports"] == hashes
 
 
 @pytest.mark.parametrize("preset", PRESETS, ids=lambda path: path.stem)
