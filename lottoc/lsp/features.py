@@ -12,6 +12,7 @@ from pygls.exceptions import JsonRpcException
 
 from lottoc.diagnostics import Span
 from lottoc.fixes import fixes
+from lottoc.grammar.format import format_recipe
 from lottoc.lsp.analysis import Analysis
 from lottoc.lsp.completion import Offer, complete
 from lottoc.lsp.definition import definition
@@ -219,6 +220,18 @@ def _actions(ls: Server, params: types.CodeActionParams) -> list[types.CodeActio
     return actions
 
 
+def _formatting(ls: Server, params: types.DocumentFormattingParams) -> list[types.TextEdit] | None:
+    """The whole text in the one style; nothing while it does not parse."""
+    analysis = ls.analysis(params.text_document.uri)
+    if analysis is None or not analysis.well_formed:
+        return None
+    text = analysis.source.text
+    result = format_recipe(analysis.source)
+    if result == text:
+        return []
+    return [types.TextEdit(analysis.text.range(0, len(text)), result)]
+
+
 def _overlap(one: types.Range, other: types.Range) -> bool:
     return one.start <= other.end and other.start <= one.end
 
@@ -259,6 +272,7 @@ _FEATURES: tuple[tuple[str, Handler[Any], Any], ...] = (
         _actions,
         types.CodeActionOptions(code_action_kinds=[types.CodeActionKind.QuickFix]),
     ),
+    (types.TEXT_DOCUMENT_FORMATTING, _formatting, None),
     (types.TEXT_DOCUMENT_DID_SAVE, _saved, None),
     (types.WORKSPACE_DID_CHANGE_WATCHED_FILES, _files_changed, None),
     (types.SHUTDOWN, _shutdown, None),

@@ -116,7 +116,7 @@ _WORDS: Mapping[tuple[str, str], tuple[str, ...]] = {
     ("ticket", "layers"): LAYER_WORDS,
     ("ticket", "criterion"): tuple(criteria.CRITERIA),
     ("ticket", "scope"): SCOPES,
-    ("ticket", "pattern"): ("unstructured", "2:4", "1:4", "4:8"),
+    ("ticket", "pattern"): ("unstructured", "2:4", "1:4", "4:8", "groups(64)"),
     ("ticket", "method"): tuple(methods.METHODS),
     ("ticket", "weights"): ("reinit", "signs"),
     ("ticket", "mask"): ("shuffle",),

@@ -8,6 +8,9 @@ from typing import Any
 import pytest
 from lsp_client import TRAINED, Client, ServerError, edited, piece, where
 
+from lottoc.diagnostics import Source
+from lottoc.grammar.format import format_recipe
+
 RECIPE = """# winning stands here too, θ🎯
 param target = 75%
 model net { source = onnx("net.onnx") }
@@ -258,3 +261,19 @@ def test_a_layer_that_does_not_fit_can_be_left_out(editor: Client, folder: Path)
     assert 'layers = linear - "head"   pattern' in fixed
     left = [d["code"] for d in editor.replace(path.as_uri(), fixed)]
     assert left == ["unused-ticket"] * 2
+
+
+def test_formatting_is_that_of_fmt(editor: Client, folder: Path) -> None:
+    path = folder / "format.lotto"
+    text = RECIPE.replace("ticket half {", "ticket   half {").replace(" = target", "=target")
+    editor.open(path, text)
+    options = {"tabSize": 4, "insertSpaces": True}
+    ask = {"textDocument": {"uri": path.as_uri()}, "options": options}
+    edits = editor.request("textDocument/formatting", **ask)
+    result = edited(text, edits)
+    assert result == format_recipe(Source("recipe", text))
+    assert result != text
+    editor.replace(path.as_uri(), result)
+    assert editor.request("textDocument/formatting", **ask) == []
+    editor.replace(path.as_uri(), result + "ticket {")
+    assert not editor.request("textDocument/formatting", **ask)
