@@ -28,7 +28,7 @@ def together(
     if len(results) == 1:
         if errors:
             raise errors[0]
-        return results[0]
+        return {key: value for key, value in results[0].items() if key != "exit_code"}
     result = {key: list(results)}
     if errors:
         raise SomeFailed(errors, result)

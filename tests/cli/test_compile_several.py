@@ -138,3 +138,11 @@ def test_check_of_several_checks_each(recipes: Path) -> None:
     assert {d["labels"][0]["file"] for d in answer["diagnostics"]} == {"slip.lotto", "gone.lotto"}
     alone = json.loads(lottoc("check", "half.lotto", "--format", "json").stdout)
     assert alone["tickets"] == ["dense", "t"]
+
+
+def test_warnings_that_fail_the_run_say_so_in_json(recipes: Path) -> None:
+    (recipes / "idle.lotto").write_text("param unused = 1\n" + HALF)
+    for command in ("check", "compile"):
+        result = lottoc(command, "idle.lotto", "--werror", "--format", "json")
+        assert result.exit_code == 2
+        assert json.loads(result.stdout)["exit_code"] == 2
