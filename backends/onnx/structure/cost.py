@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 from lottoc.backends.onnx.structure.grouping import Grouping
 
-MOST_WORK = 0.55
-"""Above this share of the multiplications, what a gather costs may be more than is saved."""
+MOST_EFFORT = 0.6
+"""Above this share of what the dense layer takes, nothing may be gained."""
 
 LEAST_WEIGHTS = 64 * 64
 """A smaller layer takes no longer than the two operators that would replace it."""
@@ -25,4 +25,4 @@ def _any(shape: tuple[int, ...], grouping: Grouping) -> bool:
 
 
 def _pays(shape: tuple[int, ...], grouping: Grouping) -> bool:
-    return shape[0] * shape[1] >= LEAST_WEIGHTS and grouping.work <= MOST_WORK
+    return shape[0] * shape[1] >= LEAST_WEIGHTS and grouping.effort <= MOST_EFFORT

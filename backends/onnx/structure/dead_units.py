@@ -160,9 +160,12 @@ class _Rewrite:
                 self._depthwise(node)
             elif node.outputs and node.outputs[0] in self.units.carriers:
                 self._other(node)
-        for value in self.units.carriers:
-            if self._kept(value) is not None:
-                value.shape = None
+        for value, carrier in self.units.carriers.items():
+            kept = self._kept(value)
+            if kept is not None and value.shape is not None:
+                lengths = list(value.shape)
+                lengths[carrier.axis] = int(kept.sum())
+                value.shape = ir.Shape(lengths)
         for name in [n for n, v in self.graph.initializers.items() if not v.uses()]:
             if not self.graph.initializers[name].is_graph_output():
                 del self.graph.initializers[name]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,54 +11,64 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 from onnx_ir.passes.common import RemoveUnusedNodesPass
 
-from lottoc.backends.onnx.structure.channel_major import Builder, ChannelMajor, Turned
+from lottoc.backends.onnx.representation import Unsuitable
+from lottoc.backends.onnx.structure.builder import Builder
+from lottoc.backends.onnx.structure.follow import Follower
 from lottoc.backends.onnx.structure.grouping import Grouping, find_groups
-from lottoc.backends.onnx.structure.operators import constant, integer, rank
+from lottoc.backends.onnx.structure.layers import Reading, reading
+from lottoc.backends.onnx.structure.layout import Layout, Twin, Twins
+from lottoc.backends.onnx.structure.operators import constant, rank
 
 Worth = Callable[[tuple[int, ...], Grouping], bool]
 """Whether a layer of a shape [out, in, *kernel] is better off grouped."""
 
-MOST_GROUPS = 256
-"""A mask with more distinct rows has no groups to speak of."""
-
 
 @dataclass(frozen=True)
-class Candidate:
-    """A layer that can be grouped: its node, its canonical weight and how its rows group."""
+class GroupedLayer:
+    """A layer that was grouped.
 
-    node: ir.Node
-    weight: NDArray[Any]
+    Row i of its weight is row `rows[i]` of the convolution's, or row i if `rows` is None; channel j
+    of what it reads is channel `channels[j]` of what the gather reads, likewise.
+    """
+
     grouping: Grouping
-    bias: NDArray[Any] | None
-    output: ir.Value
-    """What the layer gives, a bias added by a node of its own included."""
+    rows: NDArray[np.int64] | None
+    channels: NDArray[np.int64] | None
 
 
 @dataclass
 class Lowered:
-    """What was grouped: for each weight by name its groups."""
+    """For each weight by name, what it was turned into or why it was not."""
 
-    layers: dict[str, Grouping] = field(default_factory=dict)
+    layers: dict[str, GroupedLayer] = field(default_factory=dict)
+    refused: dict[str, str] = field(default_factory=dict)
 
 
-def lower_groups(model: ir.Model, weights: frozenset[str], worth: Worth) -> Lowered:
+@dataclass(frozen=True)
+class _Job:
+    """A weight to be grouped, canonical, and the nodes that read it."""
+
+    name: str
+    weight: NDArray[Any]
+    grouping: Grouping
+    readings: tuple[Reading, ...]
+
+
+def lower_groups(model: ir.Model, weights: Iterable[str], worth: Worth) -> Lowered:
     """Rewrite those of the named weights' layers in the main graph that are worth it, in place.
 
     Shapes must have been inferred; weights are initializers and hold zeros where they are pruned.
     """
-    found = {c.node: c for c in _candidates(model.graph, weights, worth)}
-    if not found:
-        return Lowered()
-    lowered = Lowered({_weight_name(node): c.grouping for node, c in found.items()})
-    _rewrite(model.graph, found)
-    RemoveUnusedNodesPass()(model)
+    lowered, jobs, names = Lowered(), list[_Job](), frozenset(weights)
+    for name in sorted(names & set(model.graph.initializers)):
+        try:
+            jobs.append(_job(model.graph, model.graph.initializers[name], worth))
+        except Unsuitable as reason:
+            lowered.refused[name] = str(reason)
+    if jobs:
+        _Rewrite(model.graph, jobs, names, lowered).run()
+        RemoveUnusedNodesPass()(model)
     return lowered
-
-
-def _weight_name(node: ir.Node) -> str:
-    weight = node.inputs[1]
-    assert weight is not None
-    return weight.name or ""
 
 
 def grouped_name(weight: str) -> str:
@@ -66,125 +76,122 @@ def grouped_name(weight: str) -> str:
     return f"{weight}.groups"
 
 
-def _candidates(graph: ir.Graph, weights: frozenset[str], worth: Worth) -> list[Candidate]:
-    result = []
-    for node in graph:
-        value = node.inputs[1] if len(node.inputs) > 1 else None
-        if value is None or value.name not in weights or node.domain not in ("", "ai.onnx"):
-            continue
-        candidate = _candidate(node, value, worth)
-        if candidate is not None:
-            result.append(candidate)
-    return result
+def _job(graph: ir.Graph, value: ir.Value, worth: Worth) -> _Job:
+    numbers = constant(value)
+    if numbers is None or value.is_graph_output():
+        raise Unsuitable("its weight can be set or is read from outside")
+    if numbers.dtype not in (np.float32, np.float16):
+        raise Unsuitable(f"onnxruntime has no convolution of {numbers.dtype}")
+    readings = tuple(reading(graph, use.node, use.idx) for use in value.uses())
+    if len({r.transposed for r in readings}) != 1:
+        raise Unsuitable("its weight is read in two ways")
+    weight = numbers.T if readings[0].transposed else numbers
+    grouping = find_groups(weight)
+    if grouping is None:
+        raise Unsuitable(f"its {len(weight)} rows do not fall into groups that share their columns")
+    if not worth(weight.shape, grouping):
+        share = f"{grouping.work:.0%} of the multiplications"
+        raise Unsuitable(f"its {grouping.groups} groups would leave {share}")
+    return _Job(value.name or "", weight, grouping, readings)
 
 
-def _candidate(node: ir.Node, value: ir.Value, worth: Worth) -> Candidate | None:
-    weight, source = constant(value), node.inputs[0]
-    if weight is None or source is None or weight.dtype.kind != "f" or len(node.outputs) != 1:
-        return None
-    match node.op_type:
-        case "Conv" if weight.ndim == 4 and integer(node, "group", 1) == 1:
-            canonical = weight
-        case "MatMul" if weight.ndim == 2 and rank(source) in (2, 3):
-            canonical = weight.T
-        case "Gemm" if rank(source) == 2 and _is_plain(node):
-            canonical = weight if integer(node, "transB", 0) else weight.T
-        case _:
-            return None
-    grouping = find_groups(canonical)
-    if grouping.groups > MOST_GROUPS or not worth(canonical.shape, grouping):
-        return None
-    bias, output = _bias(node, canonical.shape[0])
-    if bias is not None and bias.shape != (canonical.shape[0],):
-        return None
-    return Candidate(node, canonical, grouping, bias, output)
+class _Rewrite:
+    """Walks the graph once, from front to back."""
+
+    def __init__(
+        self, graph: ir.Graph, jobs: list[_Job], kept: frozenset[str], lowered: Lowered
+    ) -> None:
+        self.graph, self.lowered = graph, lowered
+        self.build = Builder(graph)
+        self.twins = Twins(self.build)
+        self.follower = Follower(self.twins, kept)
+        self.jobs = {r.node: (job, r) for job in jobs for r in job.readings}
+        self.weights: dict[str, ir.Value] = {}
+
+    def run(self) -> None:
+        adders = {r.output.producer() for _, r in self.jobs.values()} - set(self.jobs)
+        for node in list(self.graph):
+            if node in self.jobs:
+                job, read = self.jobs[node]
+                self.twins.put(read.output, self._group(job, read))
+            elif node not in adders and not self.follower.follow(node):
+                self._restore_inputs(node, node)
+        for at, value in enumerate(list(self.graph.outputs)):
+            if value in self.twins.only:
+                self._restore_output(at, value)
+
+    def _restore_inputs(self, node: ir.Node, before: ir.Node) -> None:
+        """For a node and the graphs inside it."""
+        for at, value in enumerate(node.inputs):
+            if value is not None and value in self.twins.only:
+                node.replace_input_with(at, self.twins.restore(value, before))
+        for attribute in node.attributes.values():
+            if attribute.type == ir.AttributeType.GRAPH:
+                for inside in attribute.as_graph():
+                    self._restore_inputs(inside, before)
+                self._restore_results(attribute.as_graph(), before)
+
+    def _restore_results(self, body: ir.Graph, before: ir.Node) -> None:
+        """A body may give an outer value as it is."""
+        for at, value in enumerate(list(body.outputs)):
+            if value in self.twins.only:
+                body.outputs[at] = self.twins.restore(value, before)
+
+    def _restore_output(self, at: int, value: ir.Value) -> None:
+        result = self.twins.restore(value, None)
+        if result.producer() is None or result.is_graph_output():
+            result = self.build.node(None, "Identity", [result], f"{value.name}.restored")
+        name = value.name
+        value.name = self.build.fresh(f"{name}.replaced")
+        result.name, result.shape, result.type = name, value.shape, value.type
+        self.graph.outputs[at] = result
+
+    def _group(self, job: _Job, read: Reading) -> Twin:
+        """x → Gather the channels of all groups → Conv, one group of channels for one of rows."""
+        node, grouping, is_conv = read.node, job.grouping, read.node.op_type == "Conv"
+        source = node.inputs[0]
+        assert source is not None
+        twin = self.twins.twin(source, Layout.PLAIN if is_conv else Layout.TURNED, node)
+        gathered = self._gather(job, node, twin)
+        attributes = {"group": ir.AttrInt64("group", grouping.groups)}
+        if is_conv:
+            kept = ("auto_pad", "dilations", "kernel_shape", "pads", "strides")
+            attributes |= {k: node.attributes[k] for k in kept if k in node.attributes}
+        else:
+            attributes["kernel_shape"] = ir.AttrInt64s("kernel_shape", [1])
+        inputs = [gathered, self._weight(job, expand=not is_conv)]
+        if read.bias is not None:
+            bias = grouping.per_row(read.bias)
+            inputs.append(self.build.constant(bias, f"{job.name}.groups.bias"))
+        name = f"{read.output.name}.twin"
+        result = self.build.node_with(node, "Conv", inputs, name, attributes)
+        result.type = read.output.type
+        layer = self.lowered.layers[job.name]
+        length = rank(read.output) or twin.rank
+        return Twin(result, twin.layout, length, grouping.outputs, layer.rows, grouping.rows.size)
+
+    def _gather(self, job: _Job, node: ir.Node, twin: Twin) -> ir.Value:
+        grouping = job.grouping
+        channels = grouping.gathered if twin.order is None else twin.order[grouping.gathered]
+        place = grouping.place
+        in_order = np.array_equal(place, np.arange(grouping.rows.size))
+        layer = GroupedLayer(grouping, None if in_order else place, twin.order)
+        self.lowered.layers.setdefault(job.name, layer)
+        if twin.order is None and np.array_equal(channels, np.arange(grouping.inputs)):
+            return twin.value
+        index = self.build.constant(channels.astype(np.int32), f"{job.name}.groups.channels")
+        name = f"{job.name}.groups.gathered"
+        return self.build.node(node, "Gather", [twin.value, index], name, axis=1)
+
+    def _weight(self, job: _Job, *, expand: bool) -> ir.Value:
+        """One initializer, however many nodes read it."""
+        if job.name not in self.weights:
+            numbers = job.grouping.weight(job.weight)
+            numbers = numbers[:, :, None] if expand else numbers
+            self.weights[job.name] = self.build.large(numbers, grouped_name(job.name))
+        return self.weights[job.name]
 
 
-def _is_plain(node: ir.Node) -> bool:
-    scales = [node.attributes[n].as_float() for n in ("alpha", "beta") if n in node.attributes]
-    return not integer(node, "transA", 0) and all(scale == 1.0 for scale in scales)
-
-
-def _bias(node: ir.Node, rows: int) -> tuple[NDArray[Any] | None, ir.Value]:
-    """The layer's bias, its own or that of an Add which alone reads its output."""
-    output = node.outputs[0]
-    if node.op_type != "MatMul":
-        own = node.inputs[2] if len(node.inputs) > 2 else None
-        if own is None:
-            return None, output
-        numbers = constant(own)
-        if numbers is None:
-            return np.empty(0), output  # computed: of no shape that fits
-        flat = numbers.reshape(-1)
-        return np.broadcast_to(flat, (rows,)) if flat.size == 1 else flat, output
-    users = list(output.uses())
-    if len(users) == 1 and users[0].node.op_type == "Add" and not output.is_graph_output():
-        adder = users[0].node
-        numbers = constant(adder.inputs[1 - users[0].idx])
-        if numbers is not None and numbers.shape == (rows,):
-            return numbers, adder.outputs[0]
-    return None, output
-
-
-def _rewrite(graph: ir.Graph, found: Mapping[ir.Node, Candidate]) -> None:
-    build = Builder(graph)
-    values = ChannelMajor(build)
-    swallowed = {c.output.producer() for c in found.values()} - set(found)
-    for node in list(graph):
-        if node in found:
-            candidate = found[node]
-            values.turned[candidate.output] = _group(candidate, values, build)
-        elif node not in swallowed and not values.follow(node):
-            for at, value in enumerate(node.inputs):
-                if value in values.turned and value is not None:
-                    node.replace_input_with(at, values.materialize(value, node))
-            _inner(node, values)
-    for at, value in enumerate(list(graph.outputs)):
-        if value in values.turned:
-            name, shape, kind = value.name, value.shape, value.type
-            result = values.materialize(value, None)
-            value.name = build.fresh(f"{name}.old")
-            result.name, result.shape, result.type = name, shape, kind
-            graph.outputs[at] = result
-
-
-def _inner(node: ir.Node, values: ChannelMajor) -> None:
-    """Values that a node's subgraphs read from outside."""
-    for attribute in node.attributes.values():
-        if attribute.type != ir.AttributeType.GRAPH:
-            continue
-        for inside in attribute.as_graph().all_nodes():
-            for at, value in enumerate(inside.inputs):
-                if value in values.turned and value is not None:
-                    inside.replace_input_with(at, values.materialize(value, node))
-
-
-def _group(candidate: Candidate, values: ChannelMajor, build: Builder) -> Turned:
-    """x → Gather the channels of all groups → Conv, one group of channels for one of rows."""
-    node, grouping = candidate.node, candidate.grouping
-    name = _weight_name(node)
-    source = node.inputs[0]
-    assert source is not None
-    twin = values.twin(source, node)
-    channels = grouping.gathered if twin.order is None else twin.order[grouping.gathered]
-    read = twin.value
-    whole = grouping.groups == 1 and np.array_equal(channels, np.arange(grouping.inputs))
-    if not whole or twin.order is not None:
-        index = build.constant(channels, f"{name}.channels")
-        read = build.node(node, "Gather", [read, index], f"{name}.gathered", axis=1)
-    weight = grouping.weight(candidate.weight)
-    inputs: list[ir.Value | None] = [read]
-    attributes: dict[str, Any] = {"group": grouping.groups}
-    if node.op_type == "Conv":
-        kept = ("auto_pad", "dilations", "kernel_shape", "pads", "strides")
-        attributes |= {k: node.attributes[k].value for k in kept if k in node.attributes}
-    else:
-        weight, attributes["kernel_shape"] = weight[:, :, None], [1]
-    inputs.append(build.constant(weight, grouped_name(name)))
-    if candidate.bias is not None:
-        inputs.append(build.constant(grouping.per_row(candidate.bias), f"{name}.bias"))
-    result = build.node(node, "Conv", inputs, f"{candidate.output.name}.turned", **attributes)
-    places = grouping.place
-    in_order = np.array_equal(places, np.arange(grouping.rows.size))
-    result.shape = ir.Shape([None, grouping.rows.size, *[None] * (weight.ndim - 2)])
-    return Turned(result, None if in_order else places, rank(source) or 3)
+def stored_as(weights: Iterable[str], layers: Mapping[str, GroupedLayer]) -> dict[str, str]:
+    """What each weight is called after lowering."""
+    return {name: grouped_name(name) if name in layers else name for name in weights}

@@ -12,6 +12,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+GATHER = 8
+"""Rows of multiplications that fetching a channel takes about as long as."""
+
+FEW = 16
+"""So many rows may all read different channels."""
+
 
 @dataclass(frozen=True)
 class Grouping:
@@ -36,6 +42,12 @@ class Grouping:
         """Multiplications left, padding included, as a share of the dense layer's."""
         left: int = self.rows.size * self.columns.shape[1]
         return left / (self.outputs * self.inputs)
+
+    @property
+    def effort(self) -> float:
+        """The same, with what fetching the channels costs."""
+        rows: int = self.rows.shape[1]
+        return self.work * (1 + GATHER / rows)
 
     @property
     def gathered(self) -> NDArray[np.int64]:
@@ -65,18 +77,48 @@ class Grouping:
         return np.where(flat >= 0, values[np.maximum(flat, 0)], np.zeros((), values.dtype))
 
 
-def find_groups(weight: NDArray[np.generic]) -> Grouping:
-    """Rows with the same channels that are not zero are a group; rows of zeros fill up others."""
-    used = (weight.reshape(*weight.shape[:2], -1) != 0).any(axis=2)
-    patterns, member = np.unique(np.packbits(used, axis=1), axis=0, return_inverse=True)
-    member = member.reshape(-1)
-    first = np.array([np.flatnonzero(member == g)[0] for g in range(len(patterns))], np.int64)
-    order = [g for g in np.argsort(first).tolist() if used[first[g]].any()]
-    groups = [np.flatnonzero(member == g) for g in order] or [np.zeros(0, np.int64)]
-    empty = np.flatnonzero(~used.any(axis=1))
-    groups = _fill(groups, empty)
-    columns = [np.flatnonzero(used[first[g]]) for g in order] or [np.zeros(1, np.int64)]
+def find_groups(weight: NDArray[np.generic]) -> Grouping | None:
+    """The groups of a weight or mask; None if few rows read what others read.
+
+    Rows belong together if one reads the channels that the other reads, or some of them. Rows of
+    zeros fill up groups. Groups of very different sizes are cut into smaller ones of one size, so
+    that little is padded.
+    """
+    used = _used(weight)
+    live, empty = np.flatnonzero(used.any(axis=1)), np.flatnonzero(~used.any(axis=1))
+    if not live.size:
+        nothing = np.full((1, 1), -1, np.int64)
+        return Grouping(weight.shape[0], weight.shape[1], empty[None], nothing)
+    _, first, member = np.unique(
+        np.packbits(used[live], axis=1), axis=0, return_index=True, return_inverse=True
+    )
+    if len(first) > max(FEW, live.size // 2):
+        return None
+    patterns, joined = _largest(used[live[first]])
+    member = joined[member.reshape(-1)]
+    _, first = np.unique(member, return_index=True)
+    rank = np.argsort(np.argsort(first))  # groups in the order of their first rows
+    order = np.argsort(rank[member], kind="stable")
+    groups = np.split(live[order], np.cumsum(np.bincount(rank[member]))[:-1])
+    columns = [np.flatnonzero(patterns[at]) for at in np.argsort(rank)]
+    groups, columns = _cut(_fill(groups, empty), columns)
     return Grouping(weight.shape[0], weight.shape[1], _padded(groups), _padded(columns))
+
+
+def _largest(patterns: NDArray[np.bool_]) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
+    """The patterns that are part of no other, and for each pattern the one that it is part of."""
+    counts, numbers = patterns.sum(axis=1), patterns.astype(np.float32)
+    inside = (numbers @ numbers.T).astype(np.int64) == counts[:, None]
+    largest = inside.sum(axis=1) == 1
+    into = np.argmax(inside & largest, axis=1)
+    kept = np.flatnonzero(largest)
+    return patterns[kept], np.searchsorted(kept, into)
+
+
+def _used(weight: NDArray[np.generic]) -> NDArray[np.bool_]:
+    """[out, in]: which channels a row reads anything of."""
+    flat = weight.reshape(*weight.shape[:2], -1).astype(np.bool_)
+    return np.asarray(flat.any(axis=2))
 
 
 def _fill(groups: list[NDArray[np.int64]], empty: NDArray[np.int64]) -> list[NDArray[np.int64]]:
@@ -93,9 +135,23 @@ def _fill(groups: list[NDArray[np.int64]], empty: NDArray[np.int64]) -> list[NDA
     ]
 
 
+def _cut(
+    groups: list[NDArray[np.int64]], columns: list[NDArray[np.int64]]
+) -> tuple[list[NDArray[np.int64]], list[NDArray[np.int64]]]:
+    """Groups of at most the size for which gathering and multiplying take least."""
+    sizes = np.array([len(group) for group in groups])
+    candidates = np.unique(sizes)
+    cost = [int(np.sum(-(-sizes // size)) * (size + GATHER)) for size in candidates]
+    best = int(candidates[::-1][int(np.argmin(cost[::-1]))])
+    parts = [np.split(group, range(best, len(group), best)) for group in groups]
+    return (
+        [part for cut in parts for part in cut],
+        [read for cut, read in zip(parts, columns, strict=True) for _ in cut],
+    )
+
+
 def _padded(parts: list[NDArray[np.int64]]) -> NDArray[np.int64]:
-    longest = max(1, *(len(part) for part in parts)) if parts else 1
-    result = np.full((len(parts), longest), -1, np.int64)
+    result = np.full((len(parts), max(len(part) for part in parts)), -1, np.int64)
     for at, part in enumerate(parts):
         result[at, : len(part)] = part
     return result

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import onnx_ir as ir
 
     from lottoc.backends.onnx.emit import Content
+    from lottoc.backends.onnx.structure.grouped import GroupedLayer
 
 MIN_OPSET = 13
 """Unsqueeze and the reductions take their axes as inputs from here on."""
@@ -36,7 +37,9 @@ class Stage:
     model: OnnxModel
     masked: frozenset[str]
     """Stored weights that hold zeros for what was pruned."""
-    groups: Mapping[str, Grouping] = field(default_factory=dict)
+    groups: Mapping[str, GroupedLayer] = field(default_factory=dict)
+    refused: Mapping[str, str] = field(default_factory=dict)
+    """Why a stored weight was not grouped."""
     shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
     def mask(self, name: str) -> NDArray[np.bool_] | None:
@@ -85,13 +88,8 @@ def _promising(
     used = np.asarray(mask.reshape(*mask.shape[:2], -1).any(axis=2))
     if not (np.all(used.any(axis=0)) and np.all(used.any(axis=1))):
         return True
-    return worth is not None and _has_groups(mask) and worth(mask.shape, find_groups(mask))
-
-
-def _has_groups(mask: NDArray[np.bool_]) -> bool:
-    """At least every second of the first rows has been there before, or will be."""
-    rows = np.packbits(mask.reshape(mask.shape[0], -1), axis=1)
-    return len(np.unique(rows, axis=0)) * 2 <= len(rows)
+    grouping = find_groups(mask) if worth is not None else None
+    return worth is not None and grouping is not None and worth(mask.shape, grouping)
 
 
 def _load(content: Content, folder: Path) -> ir.Model:
@@ -117,14 +115,14 @@ def _rewrite(
     import onnx_ir as ir
 
     from lottoc.backends.onnx.structure.dead_units import remove_dead_units
-    from lottoc.backends.onnx.structure.grouped import grouped_name, lower_groups
+    from lottoc.backends.onnx.structure.grouped import Lowered, grouped_name, lower_groups
 
     removal = remove_dead_units(program)
-    lowered = lower_groups(program, names, worth) if worth is not None else None
-    groups = lowered.layers if lowered else {}
+    lowered = lower_groups(program, names, worth) if worth is not None else Lowered()
+    groups = lowered.layers
     if not removal.layers and not groups:
         return None
     ir.save(program, str(path), external_data="structured.data")
     masked = {grouped_name(name) if name in groups else name for name in names}
     shapes = {layer.weight: layer.after for layer in removal.layers}
-    return Stage(open_onnx(path), frozenset(masked), groups, shapes)
+    return Stage(open_onnx(path), frozenset(masked), groups, lowered.refused, shapes)

@@ -1,0 +1,191 @@
+"""Times single layers with group-column sparsity in onnxruntime, dense against `format = groups`.
+
+    python benchmarks/groups_layers.py [--out benchmarks/results] [--quick]
+
+A layer is one Gemm with a bias. Every group of its rows keeps the same random columns, and lottoc
+writes the masked layer as it would in a recipe. For each shape, sparsity, batch size and thread
+count the dense and the compiled file run in turn in one process; the figures are medians, and
+outputs are compared with a masked dense layer.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+
+from lottoc.backends import onnx as backend
+from lottoc.frontends.onnx_model import open_onnx
+
+SHAPES = (
+    (384, 384),
+    (384, 1536),
+    (1536, 384),
+    (768, 768),
+    (768, 3072),
+    (3072, 768),
+    (1024, 1024),
+    (4096, 4096),
+)
+"""(inputs, outputs) of a layer."""
+
+BATCHES = (1, 16, 128)
+SPARSITIES = (50, 75, 90, 95)
+FORMATS = ("groups", "auto")
+ROWS = 128
+"""Rows that share their columns."""
+
+LEAST_SECONDS = 0.004
+"""A sample runs a model until about so long has passed."""
+
+
+def layer(weight: NDArray[np.float32], bias: NDArray[np.float32], path: Path) -> None:
+    """Write a model that is one Gemm."""
+    outputs, inputs = weight.shape
+    node = helper.make_node("Gemm", ["x", "fc.weight", "fc.bias"], ["y"], transB=1)
+    graph = helper.make_graph(
+        [node],
+        "layer",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["batch", inputs])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["batch", outputs])],
+        [numpy_helper.from_array(weight, "fc.weight"), numpy_helper.from_array(bias, "fc.bias")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=9)
+    onnx.save(model, path)
+
+
+def group_mask(outputs: int, inputs: int, sparsity: int, seed: int) -> NDArray[np.bool_]:
+    """A random mask in which every `ROWS` rows keep the same columns."""
+    rng = np.random.default_rng(seed)
+    kept = round(inputs * (100 - sparsity) / 100)
+    mask = np.zeros((outputs, inputs), np.bool_)
+    for start in range(0, outputs, ROWS):
+        mask[start : start + ROWS, rng.choice(inputs, kept, replace=False)] = True
+    return mask
+
+
+def session(path: Path, threads: int) -> onnxruntime.InferenceSession:
+    """A session without onnxruntime's warnings."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+    options.log_severity_level = 3
+    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+
+
+def medians(
+    sessions: dict[str, onnxruntime.InferenceSession], x: NDArray[np.float32], samples: int
+) -> dict[str, float]:
+    """Seconds a run, for each session; they take turns."""
+    repeats = {}
+    for name, each in sessions.items():
+        for _ in range(3):
+            start = time.perf_counter()
+            each.run(None, {"x": x})
+            took = time.perf_counter() - start
+        repeats[name] = max(1, int(LEAST_SECONDS / took))
+    times: dict[str, list[float]] = {name: [] for name in sessions}
+    for _ in range(samples):
+        for name, each in sessions.items():
+            start = time.perf_counter()
+            for _ in range(repeats[name]):
+                each.run(None, {"x": x})
+            times[name].append((time.perf_counter() - start) / repeats[name])
+    return {name: statistics.median(values) for name, values in times.items()}
+
+
+def cells(shape: tuple[int, int], sparsity: int, quick: bool) -> Iterator[dict[str, Any]]:
+    """All batch sizes and thread counts of one layer."""
+    inputs, outputs = shape
+    rng = np.random.default_rng(inputs + outputs)
+    weight = (rng.standard_normal((outputs, inputs)) / np.sqrt(inputs)).astype(np.float32)
+    bias = rng.standard_normal(outputs).astype(np.float32)
+    mask = group_mask(outputs, inputs, sparsity, seed=sparsity)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        paths = {"dense": folder / "dense.onnx"}
+        layer(weight, bias, paths["dense"])
+        stored = {}
+        for format in FORMATS:
+            paths[format] = folder / f"{format}.onnx"
+            model = open_onnx(paths["dense"])
+            report = backend.emit(model, paths[format], lambda _: mask, format=format)
+            stored[format] = report[0].format
+        for threads in (1,) if quick else (1, 2):
+            sessions = {key: session(path, threads) for key, path in paths.items()}
+            for batch in BATCHES:
+                x = rng.standard_normal((batch, inputs)).astype(np.float32)
+                wanted = x @ (weight * mask).T + bias
+                error = max(
+                    float(np.abs(sessions[f].run(None, {"x": x})[0] - wanted).max())
+                    for f in FORMATS
+                )
+                assert error <= 1e-5 * np.abs(wanted).max(), error
+                seconds = medians(sessions, x, 5 if quick else 15)
+                yield {
+                    "inputs": inputs,
+                    "outputs": outputs,
+                    "sparsity": sparsity,
+                    "batch": batch,
+                    "threads": threads,
+                    "auto": stored["auto"],
+                    "bytes": {k: path.stat().st_size for k, path in paths.items()},
+                    "microseconds": {k: round(s * 1e6, 1) for k, s in seconds.items()},
+                    "speedup": {f: round(seconds["dense"] / seconds[f], 2) for f in FORMATS},
+                    "error": error,
+                }
+
+
+def machine() -> dict[str, Any]:
+    """Where the figures come from."""
+    names = [
+        line.partition(":")[2].strip()
+        for line in Path("/proc/cpuinfo").read_text().splitlines()
+        if line.startswith("model name")
+    ]
+    return {
+        "cpu": names[0] if names else platform.processor(),
+        "cores": os.cpu_count(),
+        "load": os.getloadavg()[0],
+        "onnxruntime": onnxruntime.__version__,
+    }
+
+
+def main() -> None:
+    """Measure, print a line for each cell, write JSON."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
+    parser.add_argument("--quick", action="store_true", help="one thread, few samples")
+    arguments = parser.parse_args()
+    found, before = [], machine()
+    for shape in SHAPES:
+        for sparsity in SPARSITIES:
+            for cell in cells(shape, sparsity, arguments.quick):
+                found.append(cell)
+                print(
+                    f"{cell['inputs']:>5}x{cell['outputs']:<5} {sparsity} %  "
+                    f"batch {cell['batch']:>3}  threads {cell['threads']}  "
+                    f"dense {cell['microseconds']['dense']:>9.1f} us  "
+                    f"groups {cell['speedup']['groups']:>5.2f}x  "
+                    f"auto {cell['speedup']['auto']:>5.2f}x ({cell['auto']})",
+                    flush=True,
+                )
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    result = {"machine": before, "rows": ROWS, "cells": found}
+    (arguments.out / "groups_layers.json").write_text(json.dumps(result, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
