@@ -5,14 +5,16 @@ from __future__ import annotations
 import hashlib
 from functools import cached_property
 from pathlib import Path
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING
 
 from lottoc.frontends.onnx_file import OnnxFile
 from lottoc.frontends.onnx_layers import LayerFinder, Stored, Weight
 from lottoc.frontends.onnx_tensor import Tensor
 from lottoc.signature import Signature
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 class OnnxModel:

@@ -132,6 +132,19 @@ FLOATING = {
 """The element types a prunable weight may have, by the name a signature gives them."""
 
 
+_ITEM_BYTES = {
+    **dict.fromkeys((DataType.UINT8, DataType.INT8, DataType.BOOL), 1),
+    **dict.fromkeys((DataType.UINT16, DataType.INT16, DataType.FLOAT16, DataType.BFLOAT16), 2),
+    **dict.fromkeys((DataType.FLOAT, DataType.INT32, DataType.UINT32), 4),
+    **dict.fromkeys((DataType.DOUBLE, DataType.INT64, DataType.UINT64), 8),
+}
+
+
+def item_bytes(data_type: int) -> int:
+    """The bytes of one element, as `numpy_type` has them, without loading numpy."""
+    return _ITEM_BYTES[DataType(data_type)]
+
+
 def numpy_type(data_type: int) -> np.dtype[np.generic]:
     """The little-endian numpy type of an element type; bfloat16 comes from `ml_dtypes`."""
     import numpy as np

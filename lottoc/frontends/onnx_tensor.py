@@ -1,4 +1,4 @@
-"""Where the numbers of an ONNX tensor lie, and how to read them one tensor at a time.
+"""Where the numbers of an ONNX tensor lie.
 
 A tensor's payload is raw bytes in the model file, raw bytes in a file beside it (external data),
 or typed protobuf fields as older exporters write them.
@@ -7,18 +7,19 @@ or typed protobuf fields as older exporters write them.
 from __future__ import annotations
 
 import math
-import mmap
 import os
 import stat
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING
 
 from lottoc.diagnostics import InputError, input_error
 from lottoc.frontends import onnx_schema as schema
-from lottoc.frontends.protobuf import BYTES, FIXED32, FIXED64, Damaged, Message
+from lottoc.frontends.protobuf import BYTES, Damaged, Message
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 @dataclass(frozen=True)
@@ -55,11 +56,9 @@ class Tensor:
 
         Raises `InputError` (`onnx-invalid`, `onnx-external-data`) if there are too few or too many.
         """
-        dtype = schema.numpy_type(self.data_type)
-        if self.extent is None:
-            flat = _typed_payload(self, dtype)
-        else:
-            flat = _map(self.extent, dtype, self)
+        from lottoc.frontends.onnx_payload import payload
+
+        flat = payload(self)
         if flat.size != self.size:
             raise self.wrong_length(flat.nbytes)
         flat.flags.writeable = False
@@ -67,13 +66,13 @@ class Tensor:
 
     def check_length(self) -> None:
         """Raise `InputError` if the payload cannot hold `dims`, without reading it."""
-        expected = self.size * schema.numpy_type(self.data_type).itemsize
+        expected = self.size * schema.item_bytes(self.data_type)
         if self.extent is not None and self.extent.length != expected:
             raise self.wrong_length(self.extent.length)
 
     def wrong_length(self, found: int) -> InputError:
         """What to say of a payload of `found` bytes that does not fit `dims`."""
-        itemsize = schema.numpy_type(self.data_type).itemsize
+        itemsize = schema.item_bytes(self.data_type)
         shape = "x".join(map(str, self.dims))
         code = "onnx-invalid" if self.external is None else "onnx-external-data"
         where = "" if self.external is None else f' in "{self.external}"'
@@ -171,63 +170,3 @@ def _file_size(file: Path, location: str, name: str) -> int:
     if not stat.S_ISREG(status.st_mode):
         raise input_error("onnx-external-data", f'"{location}" is not a file')
     return status.st_size
-
-
-def _map(extent: Extent, dtype: np.dtype[np.generic], tensor: Tensor) -> NDArray[np.generic]:
-    if extent.length % dtype.itemsize:
-        raise tensor.wrong_length(extent.length)
-    count = extent.length // dtype.itemsize
-    if not count:
-        return np.empty(0, dtype)
-    try:
-        if extent.offset % dtype.itemsize:
-            return np.fromfile(extent.path, dtype, count, offset=extent.offset)
-        page = extent.offset - extent.offset % mmap.ALLOCATIONGRANULARITY
-        with open(extent.path, "rb") as file:
-            lead = extent.offset - page
-            view = mmap.mmap(
-                file.fileno(), extent.length + lead, access=mmap.ACCESS_READ, offset=page
-            )
-        return np.frombuffer(view, dtype, count, lead)
-    except (OSError, ValueError) as error:
-        raise input_error(
-            "onnx-invalid", f"cannot read the model's weights: {error}", file=str(extent.path)
-        ) from error
-
-
-def _typed_payload(tensor: Tensor, dtype: np.dtype[np.generic]) -> NDArray[np.generic]:
-    """Payloads that are not one run of bytes: split chunks, and half floats stored as varints."""
-    message = tensor.message
-    parts: list[bytes] = []
-    if tensor.data_type not in tuple(schema.FLOATING):
-        raise Damaged(f'tensor "{tensor.name}" is not stored as raw bytes')
-    if dtype.itemsize == 2:
-        for field in message.each(schema.Tensor.INT32_DATA, BYTES):
-            parts.append(_varints16(bytes(message.buffer[field.start : field.end])).tobytes())
-    else:
-        number = schema.Tensor.FLOAT_DATA if dtype.itemsize == 4 else schema.Tensor.DOUBLE_DATA
-        for field in message.fields:
-            if field.number == number and field.wire in (BYTES, FIXED32, FIXED64):
-                parts.append(bytes(message.buffer[field.start : field.end]))
-    data = b"".join(parts)
-    if len(data) % dtype.itemsize:
-        raise tensor.wrong_length(len(data))
-    return np.frombuffer(data, dtype).copy()
-
-
-def _varints16(data: bytes) -> NDArray[np.uint16]:
-    """Packed varints below 2**16 (three bytes at most), decoded all at once."""
-    raw = np.frombuffer(data, np.uint8)
-    if raw.size and raw[-1] >= 0x80:
-        raise Damaged("packed numbers are cut off")
-    ends = np.flatnonzero(raw < 0x80)
-    starts = np.concatenate([[0], ends[:-1] + 1]).astype(np.int64)[: ends.size]
-    lengths = ends - starts + 1
-    if lengths.size and int(lengths.max()) > 3:
-        raise Damaged("a 16-bit number is longer than three bytes")
-    values = np.zeros(ends.size, np.uint32)
-    for place in range(3):
-        present = lengths > place
-        digits = raw[starts[present] + place].astype(np.uint32) & 0x7F
-        values[present] |= digits << np.uint32(7 * place)
-    return values.astype("<u2")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from lottoc.diagnostics import Source, Span
-from lottoc.masks.groups import Groups
+from lottoc.masks.pattern import Groups
 from lottoc.methods.lab import Duration, Method
 from lottoc.signature import Layer, Signature
 

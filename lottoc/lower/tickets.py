@@ -25,7 +25,7 @@ from lottoc.lower.program import (
 )
 from lottoc.lower.read import Reader
 from lottoc.lower.selectors import Selector
-from lottoc.masks.groups import Groups
+from lottoc.masks.pattern import Groups
 from lottoc.methods.lab import Duration, Method
 from lottoc.signature import Layer
 

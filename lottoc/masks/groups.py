@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
@@ -12,19 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lottoc.masks.allocate import allocate
+from lottoc.masks.pattern import Groups as Groups
 from lottoc.masks.row_groups import Integers, Matrix, best_columns, search
 from lottoc.masks.select import Bools, Scores, check_finite
-
-
-@dataclass(frozen=True)
-class Groups:
-    """The pattern `groups(least)`; rows that share a group are chosen, or as they follow."""
-
-    least: int
-    permute: bool = True
-
-    def __str__(self) -> str:
-        return f"groups({self.least}{'' if self.permute else ', permute = false'})"
 
 
 def kept_columns(columns: int, density: Fraction) -> int:
