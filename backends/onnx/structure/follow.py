@@ -75,7 +75,7 @@ class Follower:
         first, second = node.inputs
         assert first is not None
         assert second is not None
-        if first in self.twins.only and second in self.twins.only:
+        if self._known(first) and self._known(second):
             return self._join(node, first, second)
         value, other = (first, second) if first in self.twins.only else (second, first)
         operand = self._operand(node, other, self.twins.only[value])
@@ -86,8 +86,14 @@ class Follower:
         self.rebuild(node, pair, twin)
         return True
 
+    def _known(self, value: ir.Value) -> Twin | None:
+        """A value's only twin, or that which a layer made of it: the value is there as well."""
+        return self.twins.only.get(value) or self.twins.made.get((value, Layout.TURNED))
+
     def _join(self, node: ir.Node, first: ir.Value, second: ir.Value) -> bool:
-        one, two = self.twins.only[first], self.twins.only[second]
+        one, two = self._known(first), self._known(second)
+        assert one is not None
+        assert two is not None
         if (one.layout, one.rank, one.channels) != (two.layout, two.rank, two.channels):
             return False
         if same_order(one, two):
