@@ -155,6 +155,7 @@ class Follower:
             return False
         if bias is None and len(own) > 1 and own[1] is not None:
             return False
+        twin = self.twins.in_blocks(twin, node)
         inputs = [twin.value]
         for value, numbers in zip(own, (weight, bias), strict=False):
             if value is not None and numbers is not None:
@@ -163,7 +164,9 @@ class Follower:
         self.rebuild(node, inputs, twin)
         made = self.twins.only[node.outputs[0]].value.producer()
         assert made is not None
-        made.attributes["group"] = ir.AttrInt64("group", twin.length if twin.length else groups)
+        made.attributes["group"] = ir.AttrInt64(
+            "group", groups if twin.order is None else twin.length
+        )
         return True
 
     def pooling(self, node: ir.Node) -> bool:

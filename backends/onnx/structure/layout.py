@@ -20,6 +20,9 @@ from lottoc.backends.onnx.structure.operators import integers, rank, size
 
 Order = NDArray[np.int64]
 
+BLOCK = 16
+"""onnxruntime is fast at a depthwise convolution only if its channels come in such blocks."""
+
 TURN = (0, 2, 1)
 """[batch, places, channels] to [batch, channels, places], and back."""
 
@@ -142,6 +145,16 @@ class Twins:
         places = np.zeros(other.length, np.int64)
         places[other.order] = np.arange(twin.channels) if twin.order is None else twin.order
         return self._pick(twin, places, before)
+
+    def in_blocks(self, twin: Twin, before: ir.Node) -> Twin:
+        """The twin with whole blocks of channels, the last one padded."""
+        if twin.order is None or twin.length % BLOCK == 0:
+            return twin
+        order = np.arange(twin.channels)
+        places = np.zeros(-(-twin.channels // BLOCK) * BLOCK, np.int64)
+        places[order] = twin.order
+        value = self._pick(twin, places, before)
+        return replace(twin, value=value, order=order, length=places.size)
 
     def _pick(self, twin: Twin, places: Order, before: ir.Node | None) -> ir.Value:
         name = twin.value.name
