@@ -8,6 +8,8 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
+from lottoc.frontends.protobuf import Damaged
+
 UNARY = frozenset(
     {
         *("Abs", "Cast", "Ceil", "Celu", "Clip", "Cos", "Dropout", "Elu", "Erf", "Exp", "Floor"),
@@ -31,7 +33,10 @@ def constant(value: ir.Value | None) -> NDArray[np.generic] | None:
     """The numbers of an initializer that no caller can override, or None."""
     if value is None or value.const_value is None or value.is_graph_input():
         return None
-    return value.const_value.numpy()
+    try:
+        return value.const_value.numpy()
+    except Exception as error:  # whatever onnx-ir raises on numbers that are not as described
+        raise Damaged(f'the numbers of "{value.name}" cannot be read: {error}') from error
 
 
 def integers(node: ir.Node, name: str, default: Sequence[int]) -> tuple[int, ...]:

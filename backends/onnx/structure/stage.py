@@ -6,6 +6,7 @@ other; a weight is pruned there where it is zero.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lottoc.backends.onnx.structure.grouping import Grouping, find_groups
+from lottoc.diagnostics import InputError, input_error
 from lottoc.frontends.onnx_model import OnnxModel, open_onnx
 
 if TYPE_CHECKING:
@@ -65,6 +67,15 @@ def restructure(
 
     Layers are grouped where `worth` says so, nowhere if it is None.
     """
+    with content.model.file.damage_is_an_error():
+        return _restructure(content, folder, worth)
+
+
+def _restructure(
+    content: Content,
+    folder: Path,
+    worth: Callable[[tuple[int, ...], Grouping], bool] | None,
+) -> Stage | None:
     model = content.model
     if model.file.opset < MIN_OPSET or model.file_bytes > LARGEST:
         return None
@@ -75,7 +86,26 @@ def restructure(
         for name, weight in model.weights.items()
         if content.mask(name) is not None
     )
-    return _rewrite(_load(content, folder), masked, worth, folder / "structured.onnx")
+    try:
+        return _rewrite(_load(content, folder), masked, worth, folder / "structured.onnx")
+    except Exception:
+        refuse_invalid(model.path)
+        raise
+
+
+def refuse_invalid(path: Path) -> None:
+    """Raise `InputError` (onnx-invalid) if the checker of the ONNX project rejects a model."""
+    import onnx.checker
+
+    try:
+        onnx.checker.check_model(str(path), full_check=True)
+    except Exception as error:
+        raise _invalid(path, error) from error
+
+
+def _invalid(path: Path, error: Exception) -> InputError:
+    reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return input_error("onnx-invalid", f"not a valid ONNX model: {reason}", file=str(path))
 
 
 def _promising(
@@ -100,10 +130,18 @@ def _load(content: Content, folder: Path) -> ir.Model:
     from lottoc.backends.onnx.reference import write_reference
 
     job = write_reference(content, folder)
-    program = ir.load(job.model)
-    ir.external_data.set_base_dir(program.graph, job.data)
-    program = LiftConstantsToInitializersPass(size_limit=0)(program).model
-    return ShapeInferencePass()(program).model
+    logger = logging.getLogger("onnx_ir")
+    before = logger.level
+    logger.setLevel(logging.CRITICAL)  # it warns of what is no fault, with tracebacks
+    try:
+        program = ir.load(job.model)
+        ir.external_data.set_base_dir(program.graph, job.data)
+        program = LiftConstantsToInitializersPass(size_limit=0)(program).model
+        return ShapeInferencePass()(program).model
+    except Exception as error:
+        raise _invalid(content.model.path, error) from error
+    finally:
+        logger.setLevel(before)
 
 
 def _rewrite(
