@@ -72,8 +72,7 @@ def main() -> None:
         for rounds, target in TARGETS.items():
             with tempfile.TemporaryDirectory() as scratch:
                 cases = [
-                    compile_case(optimizer, rounds, seed, Path(scratch))
-                    for seed in arguments.seeds
+                    compile_case(optimizer, rounds, seed, Path(scratch)) for seed in arguments.seeds
                 ]
             result[f"{optimizer} to {target}"] = summary(cases)
             print(optimizer, target, json.dumps(summary(cases)), flush=True)
