@@ -28,6 +28,21 @@ def parse_partial(source: Source) -> tuple[syntax.Recipe, Sequence[Diagnostic]]:
         return _readable(source), error.diagnostics
 
 
+_INSIDE = frozenset({"duplicate-key", "duplicate-argument", "bad-number", "bad-escape"})
+"""Errors of parts that parse all the same."""
+
+
+def broken_parts(source: Source, errors: Sequence[Diagnostic]) -> list[tuple[int, int]]:
+    """From where to where the parts reach that the syntax errors of a recipe are in."""
+    inside = [d.labels[0].span.start for d in errors if d.code in _INSIDE and d.labels]
+    return [
+        (begin, end)
+        for begin, end in pairwise(sorted({0, *scan(source).items, len(source.text)}))
+        if any(begin <= place < end for place in inside)
+        or read_piece(source, "recipe", begin, end) is None
+    ]
+
+
 def _readable(source: Source) -> syntax.Recipe:
     whole = Span(source, 0, len(source.text))
     if len(source.text) > MAX_LENGTH:

@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from lottoc.catalog import Catalog
-from lottoc.diagnostics import Findings, Source
+from lottoc.diagnostics import Findings, RecipeError, Source
 from lottoc.engine.store import Store
 from lottoc.grammar.parser import parse, parse_value
+from lottoc.grammar.syntax import Recipe
 from lottoc.lower.check import check
 from lottoc.lower.program import Program
 from lottoc.progress import Progress, Silent, Trace, untraced
@@ -39,15 +40,26 @@ def front(request: Request, findings: Findings, *, deep: bool) -> tuple[Source, 
     Raises `RecipeError` or `InputError` with everything that is wrong.
     """
     source = read(request.recipe)
-    tree = parse(source)
+    folder = Path(os.path.relpath(request.recipe.parent))
+    tree = _parse(source, folder, request.store)
     defines = {
         name: parse_value(Source(f"-D {name}", text)) for name, text in request.defines.items()
     }
-    folder = Path(os.path.relpath(request.recipe.parent))
     program = check(tree, folder, Catalog(request.store, deep), defines, findings)
     findings.raise_errors()
     assert program is not None
     return source, program
+
+
+def _parse(source: Source, folder: Path, store: Store) -> Recipe:
+    """The tree of a recipe; if its syntax is wrong, what else is wrong is told in the same run."""
+    try:
+        return parse(source)
+    except RecipeError as error:
+        from lottoc.lower.partly import all_errors
+
+        catalog = Catalog(store, deep=False)
+        raise RecipeError(all_errors(source, error.diagnostics, folder, catalog)) from error
 
 
 def note_unknown_layers(program: Program, findings: Findings) -> None:

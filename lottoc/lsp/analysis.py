@@ -14,6 +14,7 @@ from lottoc.front import note_unknown_layers
 from lottoc.grammar import syntax
 from lottoc.grammar.recover import parse_partial
 from lottoc.lower.check import survey
+from lottoc.lower.partly import both
 from lottoc.lower.program import Program
 from lottoc.lsp.names import Names, names
 from lottoc.lsp.text import Text, Width, plain
@@ -58,7 +59,7 @@ def analyse(text: str, path: Path, catalog: Catalog, width: Width) -> Analysis:
         not errors,
         program,
         names(recipe),
-        tuple(errors or found),
+        tuple(both(source, recipe, errors, found) if errors else found),
         time.perf_counter() - began,
     )
 
