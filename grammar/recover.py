@@ -7,6 +7,7 @@ and every entry whose value, or whose beginning, can be read.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from itertools import pairwise
 from typing import cast
 
@@ -37,22 +38,29 @@ def broken_parts(source: Source, errors: Sequence[Diagnostic]) -> list[tuple[int
     inside = [d.labels[0].span.start for d in errors if d.code in _INSIDE and d.labels]
     return [
         (begin, end)
-        for begin, end in pairwise(sorted({0, *scan(source).items, len(source.text)}))
-        if any(begin <= place < end for place in inside)
-        or read_piece(source, "recipe", begin, end) is None
+        for begin, end, piece in _pieces(source)
+        if piece is None or any(begin <= place < end for place in inside)
     ]
+
+
+@lru_cache(maxsize=1)  # an editor asks for a text's items, and then for its broken parts
+def _pieces(source: Source) -> tuple[tuple[int, int, syntax.Recipe | None], ...]:
+    """The parts between the places where items begin, each with its tree if it parses."""
+    cuts = pairwise(sorted({0, *scan(source).items, len(source.text)}))
+    return tuple(
+        (begin, end, cast(syntax.Recipe | None, read_piece(source, "recipe", begin, end)))
+        for begin, end in cuts
+    )
 
 
 def _readable(source: Source) -> syntax.Recipe:
     whole = Span(source, 0, len(source.text))
     if len(source.text) > MAX_LENGTH:
         return syntax.Recipe(whole, ())
-    found = scan(source)
     items: list[syntax.Item] = []
-    for begin, end in pairwise(sorted({0, *found.items, len(source.text)})):
-        piece = read_piece(source, "recipe", begin, end)
-        items += cast(syntax.Recipe, piece).items if piece else _blocks(source, begin, end)
-    return syntax.Recipe(whole, tuple(items), tuple(found.comments))
+    for begin, end, piece in _pieces(source):
+        items += piece.items if piece else _blocks(source, begin, end)
+    return syntax.Recipe(whole, tuple(items), tuple(scan(source).comments))
 
 
 def _blocks(source: Source, begin: int, end: int) -> Iterator[syntax.Item]:
