@@ -9,8 +9,9 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import TYPE_CHECKING, cast
 
+from lottoc.backends.onnx.choose import LayerReport
 from lottoc.backends.onnx.contents import InspectedLayer, inspect
-from lottoc.backends.onnx.emit import LayerReport, emit
+from lottoc.backends.onnx.emit import emit
 from lottoc.backends.onnx.verify import VerifyReport, verify
 
 if TYPE_CHECKING:
@@ -25,10 +26,11 @@ FORMATS: dict[str, Callable[[], Representation]] = {
     "dense": _module("dense"),
     "sparse": _module("sparse"),
     "packed": _module("packed"),
+    "half": _module("half"),
 }
-"""Ways to store a masked weight, by the name a recipe gives them."""
+"""Ways to store a masked weight; but for `half`, by the name a recipe gives them."""
 
-AUTO = ("dense", "packed")
+AUTO = ("dense", "half", "packed")
 """The formats `auto` chooses from: `sparse` is never the smallest that loads everywhere."""
 
 __all__ = [

@@ -6,22 +6,19 @@ file. What lottoc noted in it when it was written says how many weights each lay
 
 from __future__ import annotations
 
-import json
 import tempfile
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from lottoc.backends.onnx.notes import REMOVED, DamagedNotes, read_notes
 from lottoc.backends.onnx.representation import Found
 from lottoc.backends.onnx.run import Answer, Job, run_apart
-from lottoc.backends.onnx.verify import STEPS, found_weights
+from lottoc.backends.onnx.stored import stored_layers
+from lottoc.backends.onnx.verify import STEPS
 from lottoc.diagnostics import InputError, input_error
-from lottoc.frontends import onnx_schema as schema
-from lottoc.frontends.onnx_file import OnnxFile, read_entries
-from lottoc.frontends.onnx_layers import LayerFinder
+from lottoc.frontends.onnx_file import OnnxFile
 
 
 @dataclass(frozen=True)
@@ -55,14 +52,16 @@ def check_alone(path: Path) -> Soundness:
 
 
 def _check_layers(file: OnnxFile) -> int | None:
-    notes = _notes(file)
+    try:
+        notes = read_notes(file)
+    except DamagedNotes as error:
+        raise invalid(file.path, "what lottoc noted in the file is damaged") from error
     if notes is None:
         return None
-    found = found_weights(file)
-    weights, _ = LayerFinder(file, {name: item.stored for name, item in found.items()}).find()
-    layers = {weight.layer.name: found[weight.stored.name] for weight in weights}
-    for name, (format, kept) in notes:
-        _check_layer(file, name, layers.get(name), format, kept)
+    layers = {item.weight.layer.name: item.found for item in stored_layers(file, notes)}
+    for note in notes:
+        if note.format != REMOVED:
+            _check_layer(file, note.layer, layers.get(note.layer), note.format, note.kept)
     return len(notes)
 
 
@@ -76,24 +75,6 @@ def _check_layer(file: OnnxFile, name: str, found: Found | None, format: str, ke
     stored = nonzeros if found.kept is None else found.kept
     if nonzeros > kept or (found.kept is not None and found.kept != kept):
         raise invalid(file.path, f'layer "{name}" holds {stored} weights, {kept} were written')
-
-
-def _notes(file: OnnxFile) -> list[tuple[str, tuple[str, int]]] | None:
-    """(layer, (format, kept weights)) as lottoc noted them when it wrote the file."""
-    text = read_entries(file.model, schema.Model.METADATA).get("lottoc")
-    if text is None:
-        return None
-    try:
-        return list(_read_notes(json.loads(text)["layers"]))
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise invalid(file.path, "what lottoc noted in the file is damaged") from error
-
-
-def _read_notes(layers: Any) -> Iterator[tuple[str, tuple[str, int]]]:
-    for name, (format, kept) in layers.items():
-        if not isinstance(format, str) or type(kept) is not int:
-            raise TypeError(name)
-        yield name, (format, kept)
 
 
 def _demand(path: Path, answer: Answer) -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from lottoc.backends.onnx.emit import Content
 from lottoc.backends.onnx.failure import failure
 from lottoc.backends.onnx.pieces import CHUNK
+from lottoc.backends.onnx.pruned import Content
 from lottoc.frontends import onnx_schema as schema
 from lottoc.frontends.onnx_file import Node, OnnxFile
 from lottoc.frontends.onnx_tensor import Extent, Tensor

@@ -9,9 +9,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from lottoc.backends.onnx.verify import found_weights
+from lottoc.backends.onnx.notes import DamagedNotes, LayerNote, read_notes
+from lottoc.backends.onnx.stored import stored_layers
 from lottoc.frontends.onnx_file import OnnxFile
-from lottoc.frontends.onnx_layers import LayerFinder, Weight
+from lottoc.frontends.onnx_layers import Weight
+from lottoc.frontends.protobuf import Damaged
 from lottoc.signature import Layer
 
 GROUPS = (4, 8, 16, 32)
@@ -22,8 +24,9 @@ GROUPS = (4, 8, 16, 32)
 class InspectedLayer:
     """A layer as a file stores it.
 
-    `pattern` is the tightest N:M (N of every M consecutive inputs kept at most) that holds, or
-    `unstructured`, or `dense` without any zeros. `nbytes` counts the stored numbers and positions.
+    `pattern` is `groups(ROWS)` if rows are stored in groups, else the tightest N:M (N of every M
+    consecutive inputs kept at most) that holds, or `unstructured`, or `dense` without any zeros.
+    `nbytes` counts the stored numbers and positions.
     """
 
     layer: Layer
@@ -49,14 +52,20 @@ def inspect(path: Path) -> list[InspectedLayer]:
 
 
 def _inspect(file: OnnxFile) -> Iterator[InspectedLayer]:
-    found = found_weights(file)
-    weights, _ = LayerFinder(file, {name: item.stored for name, item in found.items()}).find()
-    for weight in weights:
-        item = found[weight.stored.name]
-        nonzero = _canonical(item.value(), weight) != 0
+    for layer in stored_layers(file, _notes(file)):
+        found, weight = layer.found, layer.weight
+        nonzero = _canonical(found.value(), weight) != 0
         kept = int(np.count_nonzero(nonzero))
-        pattern = "dense" if kept == nonzero.size else find_pattern(nonzero)
-        yield InspectedLayer(weight.layer, item.representation, kept, pattern, item.nbytes)
+        pattern = f"groups({layer.rows})" if layer.rows else find_pattern(nonzero)
+        pattern = "dense" if kept == nonzero.size else pattern
+        yield InspectedLayer(weight.layer, found.representation, kept, pattern, found.nbytes)
+
+
+def _notes(file: OnnxFile) -> list[LayerNote] | None:
+    try:
+        return read_notes(file)
+    except DamagedNotes as error:
+        raise Damaged("what lottoc noted in the file is damaged") from error
 
 
 def _canonical(stored: NDArray[np.generic], weight: Weight) -> NDArray[np.generic]:

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from lottoc.backends.onnx import dense
-from lottoc.backends.onnx.emit import Content, masked_weight
 from lottoc.backends.onnx.pieces import Piece, write
+from lottoc.backends.onnx.pruned import Content, masked_weight
 from lottoc.backends.onnx.rewrite import ALIGNMENT, Rewrite
 from lottoc.backends.onnx.run import Job
 from lottoc.frontends.onnx_tensor import Extent

@@ -17,13 +17,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lottoc.backends.onnx.compare import check_same_rest
-from lottoc.backends.onnx.emit import Content, Masks, Weights
 from lottoc.backends.onnx.failure import failure
+from lottoc.backends.onnx.notes import DamagedNotes, LayerNote, read_notes
+from lottoc.backends.onnx.pruned import Content, Masks, Weights
 from lottoc.backends.onnx.reference import write_reference
 from lottoc.backends.onnx.representation import Found
 from lottoc.backends.onnx.run import Answer, Job, has_nan, run_apart
+from lottoc.backends.onnx.stored import found_weights, stored_layers
 from lottoc.backends.onnx.structure.cost import worth_grouping
-from lottoc.backends.onnx.structure.stage import restructure
+from lottoc.backends.onnx.structure.stage import Stage, restructure
 from lottoc.diagnostics import InputError
 from lottoc.frontends.onnx_file import OnnxFile
 from lottoc.frontends.onnx_layers import Weight
@@ -77,6 +79,7 @@ def verify(
             report = _read_back(path, content)
         else:
             report = _read_back(path, Content(stage.model, stage.mask, None, {}))
+            _check_groups(path, content, stage)
     _run_both(path, content, report, tolerance)
     return report
 
@@ -99,11 +102,35 @@ def _read_back(path: Path, content: Content) -> VerifyReport:
     return report
 
 
-def found_weights(file: OnnxFile) -> dict[str, Found]:
-    """Every weight of a file that some representation can decode, by the name of its value."""
-    from lottoc.backends.onnx import FORMATS
+def _check_groups(path: Path, content: Content, stage: Stage) -> None:
+    """Rebuild each grouped weight from its convolution alone; compare with mask times weight.
 
-    return {w.stored.name: w for load in FORMATS.values() for w in load().find(file)}
+    Weights that lost dead units are compared by the runs only.
+    """
+    narrow = cast(dict[str, int], content.narrow)
+    try:
+        file = OnnxFile(path)
+        with file.damage_is_an_error():
+            layers = stored_layers(file, _notes(file))
+            found = {item.weight.stored.name: item.found for item in layers}
+            for name, weight in content.model.weights.items():
+                own = weight.stored.name
+                if own not in stage.groups or own in stage.shapes:
+                    continue
+                if own not in found:
+                    raise failure(path, f'nothing is noted of the groups of layer "{name}"')
+                if found[own].value_type != weight.stored.data_type:
+                    narrow[name] = found[own].value_type
+                _check_layer(weight, found[own], content)
+    except InputError as error:
+        raise failure(path, error.diagnostics[0].message) from error
+
+
+def _notes(file: OnnxFile) -> list[LayerNote]:
+    try:
+        return read_notes(file) or []
+    except DamagedNotes as error:
+        raise failure(file.path, "what was noted in the file is damaged") from error
 
 
 def _pruned(file: OnnxFile, content: Content) -> Iterator[tuple[Weight, Found]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,7 +14,7 @@ from onnx_ir.passes.common import RemoveUnusedNodesPass
 from lottoc.backends.onnx.representation import Unsuitable
 from lottoc.backends.onnx.structure.builder import Builder
 from lottoc.backends.onnx.structure.follow import Follower
-from lottoc.backends.onnx.structure.grouping import Grouping, find_groups
+from lottoc.backends.onnx.structure.grouping import Grouping, find_groups, no_groups
 from lottoc.backends.onnx.structure.layers import Reading, reading
 from lottoc.backends.onnx.structure.layout import Layout, Twin, Twins
 from lottoc.backends.onnx.structure.operators import constant, rank
@@ -87,11 +87,8 @@ def _job(graph: ir.Graph, value: ir.Value, worth: Worth) -> _Job:
         raise Unsuitable("its weight is read in two ways")
     weight = numbers.T if readings[0].transposed else numbers
     grouping = find_groups(weight)
-    if grouping is None:
-        raise Unsuitable(f"its {len(weight)} rows do not fall into groups that share their columns")
-    if not worth(weight.shape, grouping):
-        share = f"{grouping.work:.0%} of the multiplications"
-        raise Unsuitable(f"its {grouping.groups} groups would leave {share}")
+    if grouping is None or not worth(weight.shape, grouping):
+        raise Unsuitable(no_groups(weight, grouping) or "its groups would not be faster")
     return _Job(value.name or "", weight, grouping, readings)
 
 
@@ -190,8 +187,3 @@ class _Rewrite:
             numbers = numbers[:, :, None] if expand else numbers
             self.weights[job.name] = self.build.large(numbers, grouped_name(job.name))
         return self.weights[job.name]
-
-
-def stored_as(weights: Iterable[str], layers: Mapping[str, GroupedLayer]) -> dict[str, str]:
-    """What each weight is called after lowering."""
-    return {name: grouped_name(name) if name in layers else name for name in weights}

@@ -105,6 +105,17 @@ def find_groups(weight: NDArray[np.generic]) -> Grouping | None:
     return Grouping(weight.shape[0], weight.shape[1], _padded(groups), _padded(columns))
 
 
+def no_groups(weight: NDArray[np.generic], grouping: Grouping | None) -> str:
+    """Why it does not pay at all to group a layer; empty if it may."""
+    if grouping is None:
+        return f"its {len(weight)} rows do not fall into groups that share their columns"
+    if grouping.work >= 1:
+        return (
+            f"its {grouping.groups} groups would leave {grouping.work:.0%} of the multiplications"
+        )
+    return ""
+
+
 def _largest(patterns: NDArray[np.bool_]) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
     """The patterns that are part of no other, and for each pattern the one that it is part of."""
     counts, numbers = patterns.sum(axis=1), patterns.astype(np.float32)

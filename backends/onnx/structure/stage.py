@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from lottoc.backends.onnx.structure.grouping import Grouping, find_groups
+from lottoc.backends.onnx.structure.grouping import Grouping, find_groups, no_groups
 from lottoc.diagnostics import InputError, input_error
 from lottoc.frontends.onnx_model import OnnxModel, open_onnx
 
 if TYPE_CHECKING:
     import onnx_ir as ir
 
-    from lottoc.backends.onnx.emit import Content
+    from lottoc.backends.onnx.pruned import Content
     from lottoc.backends.onnx.structure.grouped import GroupedLayer
 
 MIN_OPSET = 13
@@ -50,6 +50,14 @@ class Stage:
             return None
         kept: NDArray[np.bool_] = np.asarray(self.model.layer(name) != 0)
         return kept
+
+    def is_settled(self, weight: str) -> bool:
+        """Whether a stored weight is grouped, or gone, or has nothing left to prune."""
+        name = self.stored_name(weight)
+        stored = {w.stored.name: layer for layer, w in self.model.weights.items()}
+        if weight in self.groups or name not in stored:
+            return True
+        return bool(np.all(self.model.layer(stored[name]) != 0))
 
     def stored_name(self, weight: str) -> str:
         """What an original weight is called in the rewritten model."""
@@ -164,3 +172,32 @@ def _rewrite(
     masked = {grouped_name(name) if name in groups else name for name in names}
     shapes = {layer.weight: layer.after for layer in removal.layers}
     return Stage(open_onnx(path), frozenset(masked), groups, lowered.refused, shapes)
+
+
+def refuse_ungrouped(content: Content, stage: Stage | None) -> None:
+    """Raise `InputError` (onnx-format) for the first pruned layer that is not stored in groups.
+
+    Layers of which nothing is pruned any more once dead units have left are stored as they are.
+    """
+    for name, weight in content.model.weights.items():
+        mask, own = content.mask(name), weight.stored.name
+        if mask is None or mask.all() or (stage is not None and stage.is_settled(own)):
+            continue
+        reason = stage.refused.get(own) if stage is not None else None
+        raise input_error(
+            "onnx-format",
+            f'layer "{name}" cannot be stored as groups: {reason or _obstacle(content, mask)}',
+            file=str(content.model.path),
+            help=["with format = auto, each layer gets the format that suits it"],
+        )
+
+
+def _obstacle(content: Content, mask: NDArray[np.bool_]) -> str:
+    """Why a model, or a layer of it, was not even tried."""
+    model = content.model
+    if model.file.opset < MIN_OPSET:
+        return f"that needs opset {MIN_OPSET}, the model has {model.file.opset}"
+    if model.file_bytes > LARGEST:
+        return f"the model has {model.file_bytes} bytes, {LARGEST} at most are possible"
+    grouping = find_groups(mask)
+    return no_groups(mask, grouping) or "nothing would be saved"
