@@ -56,16 +56,22 @@ for _module in COMMANDS:
     app.command(_name, epilog=_module.EXAMPLE)(getattr(_module, _name))
 
 
+def _print_version(asked: bool) -> None:
+    if asked:
+        print(_version())
+        raise typer.Exit
+
+
 @app.callback()
 def _root(
     version: Annotated[
-        bool, typer.Option("--version", help="Print versions and exit.", is_eager=True)
+        bool,
+        typer.Option(
+            "--version", help="Print versions and exit.", is_eager=True, callback=_print_version
+        ),
     ] = False,
 ) -> None:
     """Compile pruning recipes into small, verified models."""
-    if version:
-        print(_version())
-        raise typer.Exit
 
 
 def _version() -> str:
