@@ -136,7 +136,7 @@ class Values:
         if brackets or state not in _COMPLETE:
             raise NotARecipe
         if end - begin > _SHALLOW:
-            nesting = sum(kinds.count(kind, begin, end) for kind in "o-~.([u")
+            nesting = sum(kinds.count(kind, begin, end) for kind in "o-~.([u<")
             self._deep = self._deep or nesting > _SHALLOW
         return Value("".join(out), begin, end, spread)
 

@@ -42,9 +42,9 @@ def emit(
     """Write `model` with `mask * weight` for each masked layer, and report on those layers.
 
     `format` is `auto`, `groups` or one of `FORMATS`. `values` is `same`, or the narrower type
-    (`float16`) that kept weights are stored in where the format can. A model of 2 GiB or more is split into
-    `output` and `output` + ".data" beside it: the model knows the data file by that name, so give
-    the final file name, in a temporary folder if need be.
+    (`float16`) that kept weights are stored in where the format can. A model of 2 GiB or more is
+    split into `output` and `output` + ".data" beside it: the model knows the data file by that
+    name, so give the final file name, in a temporary folder if need be.
 
     Raises `InputError`: `onnx-format` for a format or type that is unknown or does not suit the
     model, `onnx-range` for weights that `values` cannot hold, `onnx-too-large`.

@@ -140,6 +140,7 @@ def test_line_ends_and_the_byte_order_mark(ending: str) -> None:
         (f"param a = {'-' * 300}1", "nesting-too-deep"),
         (f"param a = a{' - a' * 300}", "nesting-too-deep"),
         (f"param a = a{'.a' * 300}", "nesting-too-deep"),
+        (f"param a = {'f(>= ' * 70}1{')' * 70}", "nesting-too-deep"),
         ("param a = 1e999", "bad-number"),
         (f"param a = {'1' * 200}", "bad-number"),
         (f"param a = 1:{'1' * 200}", "bad-number"),
@@ -153,6 +154,16 @@ def test_all_that_the_parser_refuses_is_refused(text: str, code: str) -> None:
     with pytest.raises(RecipeError) as caught:
         fmt(text)
     assert [d.code for d in caught.value.diagnostics] == [code]
+
+
+@pytest.mark.parametrize("opening", ["(", "[", "f(", "f(>= ", "f(a = ", "-", "a.", "a - ", "[-(a."])
+def test_what_is_too_deep_is_so_for_parser_and_formatter(opening: str) -> None:
+    closing = {"(": ")", "[": "]"}
+    for count in range(20, 220, 7):
+        shut = "".join(closing.get(c, "") for c in reversed(opening))
+        text = f"ticket t {{ x = {opening * count}a{shut * count} }}"
+        said = errors_of(lambda text=text: parse(Source("recipe.lotto", text)))
+        assert errors_of(lambda text=text: fmt(text)) == said
 
 
 @pytest.mark.parametrize(

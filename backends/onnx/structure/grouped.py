@@ -126,13 +126,6 @@ class _Rewrite:
             if attribute.type == ir.AttributeType.GRAPH:
                 for inside in attribute.as_graph():
                     self._restore_inputs(inside, before)
-                self._restore_results(attribute.as_graph(), before)
-
-    def _restore_results(self, body: ir.Graph, before: ir.Node) -> None:
-        """A body may give an outer value as it is."""
-        for at, value in enumerate(list(body.outputs)):
-            if value in self.twins.only:
-                body.outputs[at] = self.twins.restore(value, before)
 
     def _restore_output(self, at: int, value: ir.Value) -> None:
         result = self.twins.restore(value, None)
