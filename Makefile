@@ -13,10 +13,10 @@ demo: $(VENV)/examples  ## compile examples/lenet on real MNIST and print the ta
 	$(BIN)/lottoc compile examples/lenet/lenet.lotto -o examples/lenet/out
 
 test: $(VENV)/test  ## run the tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2
 
 test-slow: $(VENV)/test $(VENV)/minilm  ## run also what takes minutes or real models
-	$(BIN)/python -m pytest -m "slow or not slow"
+	$(BIN)/python -m pytest -n 2 -m "slow or not slow"
 
 lint: $(VENV)/test  ## format, lint and type checks
 	$(BIN)/ruff format --check .
