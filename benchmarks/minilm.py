@@ -4,8 +4,8 @@
 
 For each recipe `lottoc compile` runs as a user would run it, with an empty store, while the memory
 of its whole process tree is sampled. The artefact is then judged without lottoc's own code: the
-weights that onnxruntime rebuilt are read from its optimized graph, checked for their pattern, and
-a masked dense model made with the `onnx` package is run beside the artefact.
+masks are made again with numpy, a masked dense model made with the `onnx` package is run beside the
+artefact, and the weights that onnxruntime rebuilt are read from its optimized graph.
 """
 
 from __future__ import annotations
@@ -64,17 +64,17 @@ def compile_recipe(name: str, out: Path) -> dict[str, Any]:
 
 
 def sample(child: subprocess.Popen[bytes]) -> dict[str, float]:
-    """Peak resident memory of a process, of any one it started, and of all at one time, in MB.
+    """Peak memory of a process, of any one it started, and of all at one time, in MB.
 
-    Pages that two processes share count twice in the sum, which is sampled every 5 ms; the peaks
-    of single processes are the kernel's own record.
+    Peaks of single processes are the kernel's own record of resident memory. The sum is sampled
+    every 5 ms; in it, pages that processes share, such as those of libraries, count once.
     """
     process = psutil.Process(child.pid)
     peaks = {"main_mb": 0.0, "child_mb": 0.0, "tree_mb": 0.0}
     while child.poll() is None:
         try:
             others = process.children(recursive=True)
-            total = sum(p.memory_info().rss for p in (process, *others))
+            total = sum(proportional(p.pid) for p in (process, *others))
             high = [high_water(p.pid) for p in (process, *others)]
         except (psutil.NoSuchProcess, OSError):
             continue
@@ -82,6 +82,14 @@ def sample(child: subprocess.Popen[bytes]) -> dict[str, float]:
         peaks = {key: max(peaks[key], value / MEGABYTE) for key, value in now.items()}
         time.sleep(0.005)
     return {key: round(value, 1) for key, value in peaks.items()}
+
+
+def proportional(pid: int) -> int:
+    """What a process holds, of shared pages its share, in bytes; 0 once it has ended."""
+    for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+        if line.startswith("Pss:"):
+            return int(line.split()[1]) * 1024
+    return 0
 
 
 def high_water(pid: int) -> int:
@@ -122,22 +130,46 @@ def masked_dense(path: Path, masks: dict[str, NDArray[np.bool_]]) -> onnx.ModelP
     return model
 
 
+def two_of_four(weights: dict[str, NDArray[np.float32]]) -> dict[str, NDArray[np.bool_]]:
+    """The two largest of every four along the input, axis 0; the earlier one of equals."""
+    masks = {}
+    for key, weight in weights.items():
+        fours = np.abs(weight).T.reshape(weight.shape[1], -1, 4)
+        rank = np.argsort(np.argsort(-fours, axis=2, kind="stable"), axis=2)
+        masks[key] = (rank < 2).reshape(weight.T.shape).T
+    return masks
+
+
+def one_of_ten(weights: dict[str, NDArray[np.float32]]) -> dict[str, NDArray[np.bool_]]:
+    """The largest tenth of all layers together."""
+    sizes = np.sort(np.concatenate([np.abs(weight).ravel() for weight in weights.values()]))
+    pruned = sizes.size * 9 // 10
+    assert sizes[pruned - 1] < sizes[pruned], "which of two equal weights goes is not clear"
+    return {key: np.abs(weight) >= sizes[pruned] for key, weight in weights.items()}
+
+
+MASKS = {"minilm-2of4": two_of_four, "minilm-90": one_of_ten}
+
+
 def judge(name: str, artefact: Path) -> dict[str, Any]:
     """Sizes, pattern and output error of an artefact."""
     dense, rebuilt = weights_of(onnx.load(MODEL)), rebuilt_weights(artefact)
     assert dense.keys() == rebuilt.keys()
-    masks = {key: value != 0 for key, value in rebuilt.items()}
+    masks = MASKS[name](dense)
     for key, mask in masks.items():
-        assert np.array_equal(rebuilt[key][mask], dense[key][mask]), key
-    if name == "minilm-2of4":
-        for mask in masks.values():
-            assert (mask.T.reshape(mask.shape[1], -1, 4).sum(-1) <= 2).all()
+        numbers, left = dense[key][mask], rebuilt[key][rebuilt[key] != 0]
+        if rebuilt[key].shape == mask.shape:
+            assert np.array_equal(rebuilt[key], dense[key] * mask), key
+        else:  # units that nothing reads, or that nothing reaches, are gone
+            assert np.isin(left, numbers).all(), key
+            assert left.size <= numbers.size, key
     dense_bytes = sum(value.nbytes for value in dense.values())
     size, source = artefact.stat().st_size, MODEL.stat().st_size
     return {
         "source_bytes": source,
         "artefact_bytes": size,
         "layers": len(dense),
+        "layers_made_smaller": sum(rebuilt[key].shape != dense[key].shape for key in dense),
         "pruned_dense_bytes": dense_bytes,
         "pruned_file_bytes": size - (source - dense_bytes),
         "ratio_of_pruned": round((size - (source - dense_bytes)) / dense_bytes, 4),

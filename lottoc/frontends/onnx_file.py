@@ -91,6 +91,11 @@ class OnnxFile:
                 raise Damaged("no graph or no IR version in it")
             self.graph = graph
 
+    def forget(self) -> None:
+        """Let go of pages that were read; what is asked for again is read again."""
+        if hasattr(self.buffer, "madvise"):  # not on every system
+            self.buffer.madvise(mmap.MADV_DONTNEED)
+
     def damage_is_an_error(self) -> _Guard:
         """A context in which malformed bytes become an `InputError` that names the file."""
         return _Guard(self.path)
@@ -122,6 +127,7 @@ class OnnxFile:
             if tensor.name in found:
                 raise Damaged(f'two initializers are called "{tensor.name}"')
             found[tensor.name] = (field, tensor)
+        self.forget()
         return found
 
     @cached_property

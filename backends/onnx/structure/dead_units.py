@@ -6,8 +6,10 @@ a constant that can move into the reader's bias. Everything else leaves, row and
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 import onnx_ir as ir
@@ -23,6 +25,9 @@ from lottoc.backends.onnx.structure.operators import BINARY, constant, rank
 from lottoc.backends.onnx.structure.units import Linear, Units, find_units
 
 Bools = NDArray[np.bool_]
+
+LARGE = 1 << 18
+"""Bytes from which on a constant is not kept in memory."""
 
 
 @dataclass(frozen=True)
@@ -288,25 +293,45 @@ class _Rewrite:
         assert numbers is not None
         changed = change(numbers)
         if changed is not numbers:
-            node.replace_input_with(index, self._initializer(value.name or "", changed))
+            again = partial(_changed, value, change)
+            node.replace_input_with(index, self._initializer(value.name or "", changed, again))
 
-    def _initializer(self, name: str, numbers: NDArray[np.generic]) -> ir.Value:
-        """A new constant; equal ones made from the same constant are one."""
-        key = (name, numbers.shape, numbers.tobytes())
+    def _initializer(
+        self,
+        name: str,
+        numbers: NDArray[np.generic],
+        again: Callable[[], ir.TensorProtocol] | None = None,
+    ) -> ir.Value:
+        """A new constant; equal ones made from the same constant are one.
+
+        Large ones are made anew with `again` whenever they are read: one at a time is in memory.
+        """
+        numbers = np.ascontiguousarray(numbers)
+        key = (
+            name,
+            numbers.shape,
+            hashlib.sha256(numbers.reshape(-1).view(np.uint8).data).digest(),
+        )
         if key not in self.made:
             fresh = f"{name}.live"
             while fresh in self.graph.initializers:
                 fresh += "+"
-            tensor = ir.tensor(np.ascontiguousarray(numbers), name=fresh)
-            value = ir.Value(
-                name=fresh,
-                shape=ir.Shape(numbers.shape),
-                type=ir.TensorType(tensor.dtype),
-                const_value=tensor,
-            )
+            tensor: ir.TensorProtocol = ir.tensor(numbers, name=fresh)
+            shape, kind = ir.Shape(numbers.shape), tensor.dtype
+            if again is not None and numbers.nbytes >= LARGE:
+                tensor = ir.LazyTensor(again, dtype=kind, shape=shape, name=fresh, cache=False)
+            value = ir.Value(name=fresh, shape=shape, type=ir.TensorType(kind), const_value=tensor)
             self.graph.register_initializer(value)
             self.made[key] = value
         return self.made[key]
+
+
+def _changed(
+    value: ir.Value, change: Callable[[NDArray[np.generic]], NDArray[np.generic]]
+) -> ir.TensorProtocol:
+    numbers = constant(value)
+    assert numbers is not None
+    return ir.tensor(np.ascontiguousarray(change(numbers)))
 
 
 def _grouped_columns(

@@ -14,26 +14,19 @@ from onnx_ir.passes.common import RemoveUnusedNodesPass
 from lottoc.backends.onnx.representation import Unsuitable
 from lottoc.backends.onnx.structure.builder import Builder
 from lottoc.backends.onnx.structure.follow import Follower
-from lottoc.backends.onnx.structure.grouping import Grouping, find_groups, no_groups
+from lottoc.backends.onnx.structure.grouping import (
+    GroupedLayer,
+    Grouping,
+    find_groups,
+    grouped_name,
+    no_groups,
+)
 from lottoc.backends.onnx.structure.layers import Reading, reading
 from lottoc.backends.onnx.structure.layout import Layout, Twin, Twins
 from lottoc.backends.onnx.structure.operators import constant, rank
 
 Worth = Callable[[tuple[int, ...], Grouping], bool]
 """Whether a layer of a shape [out, in, *kernel] is better off grouped."""
-
-
-@dataclass(frozen=True)
-class GroupedLayer:
-    """A layer that was grouped.
-
-    Row i of its weight is row `rows[i]` of the convolution's, or row i if `rows` is None; channel j
-    of what it reads is channel `channels[j]` of what the gather reads, likewise.
-    """
-
-    grouping: Grouping
-    rows: NDArray[np.int64] | None
-    channels: NDArray[np.int64] | None
 
 
 @dataclass
@@ -69,11 +62,6 @@ def lower_groups(model: ir.Model, weights: Iterable[str], worth: Worth) -> Lower
         _Rewrite(model.graph, jobs, names, lowered).run()
         RemoveUnusedNodesPass()(model)
     return lowered
-
-
-def grouped_name(weight: str) -> str:
-    """What the weight of a grouped layer is called."""
-    return f"{weight}.groups"
 
 
 def _job(graph: ir.Graph, value: ir.Value, worth: Worth) -> _Job:

@@ -77,6 +77,24 @@ class Grouping:
         return np.where(flat >= 0, values[np.maximum(flat, 0)], np.zeros((), values.dtype))
 
 
+@dataclass(frozen=True)
+class GroupedLayer:
+    """A layer that was grouped.
+
+    Row i of its weight is row `rows[i]` of the convolution's, or row i if `rows` is None; channel j
+    of what it reads is channel `channels[j]` of what the gather reads, likewise.
+    """
+
+    grouping: Grouping
+    rows: NDArray[np.int64] | None
+    channels: NDArray[np.int64] | None
+
+
+def grouped_name(weight: str) -> str:
+    """What the weight of a grouped layer is called."""
+    return f"{weight}.groups"
+
+
 def find_groups(weight: NDArray[np.generic]) -> Grouping | None:
     """The groups of a weight or mask; None if few rows read what others read.
 

@@ -6,7 +6,6 @@ other; a weight is pruned there where it is zero.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,21 +14,30 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from lottoc.backends.onnx.structure.grouping import Grouping, find_groups, no_groups
-from lottoc.diagnostics import InputError, input_error
+from lottoc.backends.onnx.reference import write_reference
+from lottoc.backends.onnx.structure.apart import Result, call_apart
+from lottoc.backends.onnx.structure.grouping import (
+    GroupedLayer,
+    Grouping,
+    find_groups,
+    grouped_name,
+    no_groups,
+)
+from lottoc.backends.onnx.structure.rewritten import invalid_model, rewrite
+from lottoc.diagnostics import input_error
 from lottoc.frontends.onnx_model import OnnxModel, open_onnx
 
 if TYPE_CHECKING:
-    import onnx_ir as ir
-
     from lottoc.backends.onnx.pruned import Content
-    from lottoc.backends.onnx.structure.grouped import GroupedLayer
 
 MIN_OPSET = 13
 """Unsqueeze and the reductions take their axes as inputs from here on."""
 
 LARGEST = (1 << 31) - 1
 """Bytes: a model that is one protobuf message can be rewritten in memory."""
+
+APART = 1 << 25
+"""Bytes: it is worth a process of its own to give memory back after so large a model."""
 
 
 @dataclass(frozen=True)
@@ -61,8 +69,6 @@ class Stage:
 
     def stored_name(self, weight: str) -> str:
         """What an original weight is called in the rewritten model."""
-        from lottoc.backends.onnx.structure.grouped import grouped_name
-
         return grouped_name(weight) if weight in self.groups else weight
 
 
@@ -76,7 +82,9 @@ def restructure(
     Layers are grouped where `worth` says so, nowhere if it is None.
     """
     with content.model.file.damage_is_an_error():
-        return _restructure(content, folder, worth)
+        stage = _restructure(content, folder, worth)
+    content.model.file.forget()
+    return stage
 
 
 def _restructure(
@@ -94,11 +102,21 @@ def _restructure(
         for name, weight in model.weights.items()
         if content.mask(name) is not None
     )
+    job, path = write_reference(content, folder), folder / "structured.onnx"
+    model.file.forget()
+    call = call_apart if model.file_bytes >= APART else _call
     try:
-        return _rewrite(_load(content, folder), masked, worth, folder / "structured.onnx")
+        found = call(rewrite, job, model.path, masked, worth, path)
     except Exception:
         refuse_invalid(model.path)
         raise
+    if found is None:
+        return None
+    return Stage(open_onnx(path), found.masked, found.groups, found.refused, found.shapes)
+
+
+def _call(function: Callable[..., Result], *arguments: object) -> Result:
+    return function(*arguments)
 
 
 def refuse_invalid(path: Path) -> None:
@@ -108,12 +126,7 @@ def refuse_invalid(path: Path) -> None:
     try:
         onnx.checker.check_model(str(path), full_check=True)
     except Exception as error:
-        raise _invalid(path, error) from error
-
-
-def _invalid(path: Path, error: Exception) -> InputError:
-    reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-    return input_error("onnx-invalid", f"not a valid ONNX model: {reason}", file=str(path))
+        raise invalid_model(path, error) from error
 
 
 def _promising(
@@ -128,50 +141,6 @@ def _promising(
         return True
     grouping = find_groups(mask) if worth is not None else None
     return worth is not None and grouping is not None and worth(mask.shape, grouping)
-
-
-def _load(content: Content, folder: Path) -> ir.Model:
-    """The masked dense model, shapes inferred; its numbers stay on disk until they are used."""
-    import onnx_ir as ir
-    from onnx_ir.passes.common import LiftConstantsToInitializersPass, ShapeInferencePass
-
-    from lottoc.backends.onnx.reference import write_reference
-
-    job = write_reference(content, folder)
-    logger = logging.getLogger("onnx_ir")
-    before = logger.level
-    logger.setLevel(logging.CRITICAL)  # it warns of what is no fault, with tracebacks
-    try:
-        program = ir.load(job.model)
-        ir.external_data.set_base_dir(program.graph, job.data)
-        program = LiftConstantsToInitializersPass(size_limit=0)(program).model
-        return ShapeInferencePass()(program).model
-    except Exception as error:
-        raise _invalid(content.model.path, error) from error
-    finally:
-        logger.setLevel(before)
-
-
-def _rewrite(
-    program: ir.Model,
-    names: frozenset[str],
-    worth: Callable[[tuple[int, ...], Grouping], bool] | None,
-    path: Path,
-) -> Stage | None:
-    import onnx_ir as ir
-
-    from lottoc.backends.onnx.structure.dead_units import remove_dead_units
-    from lottoc.backends.onnx.structure.grouped import Lowered, grouped_name, lower_groups
-
-    removal = remove_dead_units(program)
-    lowered = lower_groups(program, names, worth) if worth is not None else Lowered()
-    groups = lowered.layers
-    if not removal.layers and not groups:
-        return None
-    ir.save(program, str(path), external_data="structured.data")
-    masked = {grouped_name(name) if name in groups else name for name in names}
-    shapes = {layer.weight: layer.after for layer in removal.layers}
-    return Stage(open_onnx(path), frozenset(masked), groups, lowered.refused, shapes)
 
 
 def refuse_ungrouped(content: Content, stage: Stage | None) -> None:
