@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,9 @@ from lottoc.ir import lotto
 from lottoc.ir.plain import from_dictionary
 from lottoc.masks.mask import Mask
 from lottoc.progress import Progress
+
+if TYPE_CHECKING:
+    from lottoc.backends.onnx.structure.cost import Workload
 
 _STAGING = ".lottoc-"
 
@@ -125,9 +128,11 @@ def emit(op: lotto.EmitOp, engine: Engine, folder: Path, progress: Progress) -> 
     with progress.task(f"writing and verifying {op.path.data}", 2) as advance:
         model = _dense_model(op, engine, folder)
         format, values = str(options["format"]), str(options["values"])
-        layers = onnx.emit(model, path, mask, format=format, values=values)
+        work = workload(options)
+        layers = onnx.emit(model, path, mask, format=format, values=values, workload=work)
         advance(1)
-        verified = onnx.verify(path, model, mask, format=format, tolerance=TOLERANCE[values])
+        tolerance = TOLERANCE[values]
+        verified = onnx.verify(path, model, mask, format=format, tolerance=tolerance, workload=work)
         advance(1)
     return Artefact(
         op.path.data,
@@ -139,6 +144,15 @@ def emit(op: lotto.EmitOp, engine: Engine, folder: Path, progress: Progress) -> 
         [{**asdict(layer), "sparsity": layer.sparsity} for layer in layers],
         asdict(verified),
     )
+
+
+def workload(options: Mapping[str, Any]) -> Workload:
+    """What an artefact is compiled for, from the options of its operation."""
+    from lottoc.backends.onnx.structure.cost import WORKLOAD, Workload
+    from lottoc.backends.onnx.target import find_target
+
+    target = find_target(str(options["target"]), Path()) if "target" in options else None
+    return Workload(target or WORKLOAD.target, tuple(options.get("batch", WORKLOAD.batches)))
 
 
 TOLERANCE = {"same": 1e-5, "float32": 1e-5, "float16": 1e-2}

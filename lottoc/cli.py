@@ -14,6 +14,7 @@ from lottoc import __version__
 from lottoc.commands import (
     bench,
     cache,
+    calibrate,
     check,
     compile,
     explain,
@@ -23,6 +24,7 @@ from lottoc.commands import (
     ir,
     lsp,
     opt,
+    report,
     verify,
 )
 
@@ -36,7 +38,9 @@ COMMANDS: tuple[ModuleType, ...] = (
     opt,
     inspect,
     verify,
+    report,
     bench,
+    calibrate,
     cache,
     lsp,
 )

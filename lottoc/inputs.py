@@ -19,6 +19,7 @@ def of_program(recipe: Path, program: Program) -> tuple[Path, ...]:
         found += _model(model.source, model.path)
     for data in program.data.values():
         found += [split.path for split in data.splits.values()]
+    found += [Path(emit.target) for emit in program.emits if emit.target.endswith(".toml")]
     return tuple(dict.fromkeys(found))
 
 
@@ -33,6 +34,9 @@ def of_module(text: Path, module: ModuleOp) -> tuple[Path, ...]:
             found += _model(op.source.data, Path(op.path.data))
         elif isinstance(op, lotto.DataOp):
             found += _splits(from_dictionary(op.splits).values())
+        elif isinstance(op, lotto.EmitOp):
+            target = str(from_dictionary(op.options).get("target", ""))
+            found += [Path(target)] if target.endswith(".toml") else []
     return tuple(dict.fromkeys(found))
 
 

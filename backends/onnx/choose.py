@@ -9,6 +9,7 @@ import numpy as np
 from lottoc.backends.onnx import dense
 from lottoc.backends.onnx.pruned import Content, masked_weight
 from lottoc.backends.onnx.representation import Parts, Unsuitable
+from lottoc.backends.onnx.structure.cost import Prediction
 from lottoc.diagnostics import did_you_mean, input_error
 from lottoc.frontends import onnx_schema as schema
 from lottoc.frontends.onnx_layers import Weight
@@ -22,6 +23,7 @@ class LayerReport:
     """How one layer was written; `nbytes` counts data and decoder, `dense_bytes` the weights.
 
     `units` is [out, in] of the stored weight, smaller than `shape` where dead units have left.
+    `predicted` is what the layer takes on the target, where it could be run in groups.
     """
 
     name: str
@@ -31,6 +33,7 @@ class LayerReport:
     nbytes: int
     dense_bytes: int
     units: tuple[int, ...] = ()
+    predicted: tuple[Prediction, ...] = ()
 
     @property
     def sparsity(self) -> float:

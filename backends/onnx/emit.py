@@ -21,7 +21,7 @@ from lottoc.backends.onnx.notes import REMOVED, GroupNote, LayerNote, write_note
 from lottoc.backends.onnx.pieces import Piece, size, write
 from lottoc.backends.onnx.pruned import Content, Masks, Weights
 from lottoc.backends.onnx.rewrite import DataFile, Rewrite
-from lottoc.backends.onnx.structure.cost import worth_grouping
+from lottoc.backends.onnx.structure.cost import WORKLOAD, Rule, Workload
 from lottoc.backends.onnx.structure.stage import Stage, refuse_ungrouped, restructure
 from lottoc.diagnostics import input_error
 from lottoc.frontends.onnx_model import OnnxModel
@@ -38,25 +38,28 @@ def emit(
     *,
     format: str = "auto",
     values: str = "same",
+    workload: Workload = WORKLOAD,
 ) -> list[LayerReport]:
     """Write `model` with `mask * weight` for each masked layer, and report on those layers.
 
     `format` is `auto`, `groups` or one of `FORMATS`. `values` is `same`, or the narrower type
-    (`float16`) that kept weights are stored in where the format can. A model of 2 GiB or more is
-    split into `output` and `output` + ".data" beside it: the model knows the data file by that
-    name, so give the final file name, in a temporary folder if need be.
+    (`float16`) that kept weights are stored in where the format can. Under `auto`, layers are
+    grouped where that is faster on the target and for the batch sizes of `workload`. A model of
+    2 GiB or more is split into `output` and `output` + ".data" beside it: the model knows the data
+    file by that name, so give the final file name, in a temporary folder if need be.
 
     Raises `InputError`: `onnx-format` for a format or type that is unknown or does not suit the
     model, `onnx-range` for weights that `values` cannot hold, `onnx-too-large`.
     """
     _refuse_in_place(model, output)
     content, formats = Content(model, masks, weights), candidates(format)
+    rule = workload.rule(format)
     with tempfile.TemporaryDirectory(prefix="lottoc-structure-") as folder:
-        stage = restructure(content, Path(folder), worth_grouping(format))
+        stage = restructure(content, Path(folder), rule)
         if format == GROUPS:
             refuse_ungrouped(content, stage)
         if stage is not None:
-            return _emit_stage(content, stage, output, formats, values)
+            return _emit_stage(content, stage, output, formats, values, rule)
     with model.file.damage_is_an_error():
         chosen = choose(content, formats, values)
         parts = {model.weights[name].stored.name: c.parts for name, c in chosen.items()}
@@ -67,7 +70,12 @@ def emit(
 
 
 def _emit_stage(
-    content: Content, stage: Stage, output: Path, formats: tuple[str, ...], values: str
+    content: Content,
+    stage: Stage,
+    output: Path,
+    formats: tuple[str, ...],
+    values: str,
+    rule: Rule | None,
 ) -> list[LayerReport]:
     """Write a rewritten model, and report on the layers that it was made from."""
     model = stage.model
@@ -77,7 +85,17 @@ def _emit_stage(
         written = [_staged(content, stage, name, chosen) for name in _masked(content)]
         notes = write_notes(note for _, note in written)
         _write(Rewrite(model.file, parts, notes), output)
-    return [report for report, _ in written]
+    return [_predicted(report, stage, content, rule) for report, _ in written]
+
+
+def _predicted(
+    report: LayerReport, stage: Stage, content: Content, rule: Rule | None
+) -> LayerReport:
+    """The report with what the layer is to take on the target, where it could be grouped."""
+    own = content.model.weights[report.name].stored.name
+    if rule is None or own not in stage.sites:
+        return report
+    return replace(report, predicted=rule.predict(*stage.sites[own]))
 
 
 def _masked(content: Content) -> list[str]:

@@ -24,7 +24,7 @@ from lottoc.backends.onnx.reference import write_reference
 from lottoc.backends.onnx.representation import Found
 from lottoc.backends.onnx.run import Answer, Job, has_nan, run_apart
 from lottoc.backends.onnx.stored import found_weights, stored_layers
-from lottoc.backends.onnx.structure.cost import worth_grouping
+from lottoc.backends.onnx.structure.cost import WORKLOAD, Workload
 from lottoc.backends.onnx.structure.stage import Stage, restructure
 from lottoc.diagnostics import InputError
 from lottoc.frontends.onnx_file import OnnxFile
@@ -64,8 +64,9 @@ def verify(
     *,
     format: str = "auto",
     tolerance: float = 1e-5,
+    workload: Workload = WORKLOAD,
 ) -> VerifyReport:
-    """Check the file that `emit` wrote to `path`, in the same `format`.
+    """Check the file that `emit` wrote to `path`, in the same `format` for the same `workload`.
 
     Where emit rewrites the graph, the rewriting is done once more: the file is compared bit by bit
     with what comes out, and its outputs with those of the masked dense model as it was.
@@ -74,7 +75,7 @@ def verify(
     """
     content = Content(model, masks, weights, {})
     with tempfile.TemporaryDirectory(prefix="lottoc-structure-") as folder:
-        stage = restructure(content, Path(folder), worth_grouping(format))
+        stage = restructure(content, Path(folder), workload.rule(format))
         if stage is None:
             report = _read_back(path, content)
         else:

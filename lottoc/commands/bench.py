@@ -11,12 +11,14 @@ import typer
 
 from lottoc.commands.options import Format, FormatOption, Quiet
 from lottoc.commands.run import run
-from lottoc.diagnostics import Findings, input_error
+from lottoc.diagnostics import Findings, InputError, input_error
 
 if TYPE_CHECKING:
     from lottoc.backends.onnx.bench import Timing
 
-_HEAD = f"{'batch':>6} {'threads':>8} {'dense':>12} {'compiled':>12} {'speed':>8}  error"
+_HEAD = "{:>6} {:>8} {:>12} {:>12} {:>8} {:>9}  error".format(
+    "batch", "threads", "dense", "compiled", "speed", "predicted"
+)
 EXAMPLE = "Example: lottoc bench out/minilm-2of4.onnx --against minilm.onnx --batch 1,8"
 
 
@@ -45,6 +47,7 @@ def bench(
         for path in (file, against):
             if not path.is_file():
                 raise input_error("model-not-found", f"there is no model {path}", file=str(path))
+        savings = _savings(file)
         shown = format is Format.text and not quiet
         timings: list[dict[str, Any]] = []
         for timing in measure(
@@ -53,8 +56,10 @@ def bench(
             if shown and not timings:
                 print(_sizes(file, against), _HEAD, sep="\n")
             if shown:
-                print(_line(timing), flush=True)
-            timings.append({**asdict(timing), "speedup": timing.speedup})
+                print(_line(timing, _predicted(timing, savings)), flush=True)
+            predicted = _predicted(timing, savings)
+            more = {"speedup": timing.speedup, "predicted_speedup": predicted}
+            timings.append({**asdict(timing), **more})
         return {"timings": timings, "bytes": file.stat().st_size, "against": str(against)}
 
     run(work, format, quiet=quiet)
@@ -75,9 +80,35 @@ def _sizes(file: Path, against: Path) -> str:
     return f"{file.name}: {small / 1e6:.2f} MB, {small / large:.1%} of {against.name}"
 
 
-def _line(timing: Timing) -> str:
+def _savings(file: Path) -> dict[tuple[int, int], float]:
+    """Seconds that were predicted to be saved, by batch size and threads; from the report."""
+    from lottoc.commands.report import read_artefacts
+
+    try:
+        artefacts = read_artefacts(file.parent / "report.json")
+    except InputError:
+        return {}
+    savings: dict[tuple[int, int], float] = {}
+    for artefact in artefacts:
+        for layer in artefact["layers"] if artefact["path"] == file.name else ():
+            for each in layer["predicted"] if layer["format"] == "groups" else ():
+                key = (each["batch"], each["threads"])
+                savings[key] = savings.get(key, 0.0) + (each["dense"] - each["groups"]) * 1e-6
+    return savings
+
+
+def _predicted(timing: Timing, savings: dict[tuple[int, int], float]) -> float | None:
+    """The speed-up that the dense model's time and the layers' predictions amount to."""
+    saving = savings.get((timing.batch, timing.threads))
+    if saving is None or saving >= timing.dense:
+        return None
+    return timing.dense / (timing.dense - saving)
+
+
+def _line(timing: Timing, predicted: float | None) -> str:
+    expected = "–" if predicted is None else f"{predicted:.2f}×"
     dense, compiled = timing.dense * 1e3, timing.compiled * 1e3
     return (
         f"{timing.batch:>6} {timing.threads:>8} {dense:>9.3f} ms {compiled:>9.3f} ms "
-        f"{timing.speedup:>7.2f}×  {timing.relative:.1e}"
+        f"{timing.speedup:>7.2f}× {expected:>9}  {timing.relative:.1e}"
     )

@@ -52,6 +52,7 @@ class _Artefact:
     format: str
     values: str
     target: str = TARGETS[0]
+    batch: tuple[int, ...] = (1,)
 
 
 @dataclass(frozen=True)
@@ -218,7 +219,11 @@ class _Check:
             self._wrong(op, f'two artefacts are called "{path}"')
         self.paths.add(path)
         made = self._build(op, _Artefact, op.options)
-        self._known(op, made, format=FORMATS, values=VALUES, target=TARGETS)
+        self._known(op, made, format=FORMATS, values=VALUES)
+        if made is not None and not made.target.endswith(".toml"):
+            self._known(op, made, target=TARGETS)
+        if made is not None and not (made.batch and min(made.batch) >= 1):
+            self._wrong(op, "batch holds sizes of at least 1")
         if self.sources.get(lotto.model_of(op.weights)) == "torch":
             if op.data is None:
                 self._wrong(op, "a torch model is exported with data", ("add  sampled from %data",))

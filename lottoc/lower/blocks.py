@@ -56,8 +56,8 @@ SHAPES: Mapping[str, Shape] = {
     ),
     "emit": Shape(
         ("ticket",),
-        ("format", "values", "target"),
-        planned=("swap", "model", "batch", "on_collapse"),
+        ("format", "values", "target", "batch"),
+        planned=("swap", "model", "on_collapse"),
     ),
 }
 

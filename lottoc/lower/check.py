@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from lottoc.diagnostics import Findings, Label
+from lottoc.diagnostics import Findings, InputError, Label
 from lottoc.grammar import syntax
 from lottoc.lower.blocks import PLANNED_BLOCKS, SHAPES, entries, known_blocks
 from lottoc.lower.expressions import Expressions, made_from_themselves
@@ -240,11 +240,41 @@ class _Checker:
                 return known[0]
             return self.reader.choice(keys[key].value, known, key)
 
-        options = word("format", FORMATS), word("values", VALUES), word("target", TARGETS)
-        if path is None or ticket is None or None in options:
+        form, values = word("format", FORMATS), word("values", VALUES)
+        target = TARGETS[0]
+        if "target" in keys:
+            target = self._target(keys["target"].value, self._folder(block)) or ""
+        batch: tuple[int, ...] | None = (1,)
+        if "batch" in keys:
+            batch = self._batch(keys["batch"].value)
+        if not (path and ticket and form and values and target and batch):
             return None
-        form, values, target = options
-        return Emit("onnx", path, ticket.value, form or "", values or "", target or "", block.span)
+        return Emit("onnx", path, ticket.value, form, values, target, batch, block.span)
+
+    def _target(self, value: syntax.Value, folder: Path) -> str | None:
+        """The name of a shipped target, or the path of one that somebody measured."""
+        value = self.reader.resolve(value)
+        if not (isinstance(value, syntax.String) and value.value.endswith(".toml")):
+            return self.reader.choice(value, TARGETS, "target")
+        from lottoc.backends.onnx.target import find_target, read_target
+
+        path = find_target(value.value, folder)
+        try:
+            read_target(path)
+        except InputError as error:
+            for found in error.diagnostics:
+                self.findings.error(found.code, found.message, value.span, help=found.help)
+            return None
+        return str(path)
+
+    def _batch(self, value: syntax.Value) -> tuple[int, ...] | None:
+        """One batch size, or a list of them."""
+        value = self.reader.resolve(value)
+        items = value.items if isinstance(value, syntax.ListValue) else (value,)
+        sizes = [self.reader.integer(item, least=1) for item in items]
+        if not sizes:
+            self.reader.mismatch(value, "batch sizes, such as [1, 32]")
+        return tuple(s for s in sizes if s is not None) if sizes and None not in sizes else None
 
     def _artefact_path(self, block: syntax.Block) -> str | None:
         if block.path is None or not block.path.value:

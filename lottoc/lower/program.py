@@ -214,6 +214,8 @@ class Emit:
     format: str
     values: str
     target: str
+    """A shipped target's name, or the path of a target file, which ends in .toml."""
+    batch: tuple[int, ...]
     span: Span
 
 

@@ -406,7 +406,12 @@ class _Lowering:
     def _emit(self, emit: Any) -> None:
         ticket, values = self.program.tickets[emit.ticket], self.ticket(emit.ticket)
         data = self.dataset(ticket.data) if ticket.data is not None else None
-        options = {"format": emit.format, "values": emit.values, "target": emit.target}
+        options: dict[str, Plain] = {
+            "format": emit.format,
+            "values": emit.values,
+            "target": emit.target,
+            "batch": emit.batch,
+        }
         self.ops.append(
             lotto.EmitOp.build(
                 operands=[values.final, values.masks, data],

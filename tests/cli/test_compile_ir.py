@@ -114,8 +114,8 @@ def test_files_are_those_the_ir_was_made_from(project: Path) -> None:
 
 WRONG = {
     '"magnitude"': ('"magnitud"', 'there is no criterion "magnitud"', 'did you mean "magnitude"?'),
-    'options = {format = "packed"': (
-        'options = {format = "zip"',
+    'format = "packed"': (
+        'format = "zip"',
         'unknown format "zip"',
         "known names: auto, dense, groups, packed, sparse",
     ),

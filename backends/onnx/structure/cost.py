@@ -1,28 +1,111 @@
-"""When it pays to group a layer."""
+"""When it pays to group a layer: what it takes on the target, dense and in groups."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
 
 from lottoc.backends.onnx.structure.grouping import Grouping
+from lottoc.backends.onnx.target import KIND, SHIPPED, Costs, Target, read_target
 
-MOST_EFFORT = 0.6
-"""Above this share of what the dense layer takes, nothing may be gained."""
+LENGTH = 128
+"""What an open dimension that is not the batch is taken for, such as that of a sequence."""
 
-LEAST_WEIGHTS = 64 * 64
-"""A smaller layer takes no longer than the two operators that would replace it."""
+MARGIN = 0.9
+"""A layer is grouped if it is to take at most this share of its time dense: no table is exact."""
 
-Worth = Callable[[tuple[int, ...], Grouping], bool]
-
-
-def worth_grouping(format: str) -> Worth | None:
-    """The rule for a format: wherever it pays, wherever there are groups, or nowhere."""
-    return {"auto": _pays, "groups": _any}.get(format)
+KERNEL_MARGIN = 0.6
+"""The same for convolutions of more than one place, which are read off the tables for 1x1."""
 
 
-def _any(shape: tuple[int, ...], grouping: Grouping) -> bool:
-    return grouping.work < 1
+@dataclass(frozen=True)
+class Site:
+    """A layer in its graph.
+
+    `places` are the dimensions of its output other than channels, the batch first; None is open.
+    `turns` says what share of a transpose it needs on its way in and out: 0 where its neighbours
+    are channel-major as well, less than 1 where several layers share one.
+    """
+
+    shape: tuple[int, ...]
+    is_conv: bool
+    places: tuple[int | None, ...]
+    turns: tuple[float, float] = (1.0, 1.0)
+
+    def rows(self, batch: int) -> int:
+        """Rows of activations that it works on."""
+        first = batch if not self.places or self.places[0] is None else self.places[0]
+        return first * math.prod(LENGTH if size is None else size for size in self.places[1:])
 
 
-def _pays(shape: tuple[int, ...], grouping: Grouping) -> bool:
-    return shape[0] * shape[1] >= LEAST_WEIGHTS and grouping.effort <= MOST_EFFORT
+@dataclass(frozen=True)
+class Prediction:
+    """Microseconds of a layer, dense and in groups, for one batch size and number of threads."""
+
+    batch: int
+    threads: int
+    dense: float
+    groups: float
+
+
+Worth = Callable[[Site, Grouping], bool]
+"""Whether a layer is better off grouped."""
+
+
+@dataclass(frozen=True)
+class Rule:
+    """Chooses layers by a target's costs, or all that have groups if `always`."""
+
+    target: Target
+    batches: tuple[int, ...] = (1,)
+    always: bool = False
+
+    def __call__(self, site: Site, grouping: Grouping) -> bool:
+        """Whether to group a layer: it must pay for each batch size and number of threads."""
+        if self.always:
+            return grouping.work < 1
+        margin = KERNEL_MARGIN if math.prod(site.shape[2:]) > 1 else MARGIN
+        return all(p.groups <= margin * p.dense for p in self.predict(site, grouping))
+
+    def predict(self, site: Site, grouping: Grouping) -> tuple[Prediction, ...]:
+        """What a layer takes."""
+        return tuple(
+            _predict(costs, site, grouping, batch)
+            for batch in self.batches
+            for costs in self.target.costs
+        )
+
+
+def _predict(costs: Costs, site: Site, grouping: Grouping, batch: int) -> Prediction:
+    outputs, inputs = site.shape[:2]
+    kernel, rows = math.prod(site.shape[2:]), site.rows(batch)
+    dense = (costs.conv if site.is_conv else costs.matmul).at(inputs * kernel, outputs, rows)
+    groups, per_group = grouping.rows.shape
+    taken = costs.groups.at(grouping.columns.shape[1] * kernel, per_group, groups, rows)
+    if not site.is_conv:
+        taken += site.turns[0] * costs.turn.at(inputs, rows)
+        taken += site.turns[1] * costs.turn.at(grouping.rows.size, rows)
+    return Prediction(batch, costs.threads, round(dense, 2), round(taken, 2))
+
+
+@dataclass(frozen=True)
+class Workload:
+    """What a model is compiled for: the file of a target, and batch sizes."""
+
+    target: Path = field(default=SHIPPED / f"{KIND}.toml")
+    batches: Sequence[int] = (1,)
+
+    def rule(self, format: str) -> Rule | None:
+        """By which layers are grouped under a format: where it pays, wherever it can be, nowhere.
+
+        Raises `InputError` (target-not-found, target-invalid).
+        """
+        if format not in ("auto", "groups"):
+            return None
+        return Rule(read_target(self.target), tuple(self.batches), format == "groups")
+
+
+WORKLOAD = Workload()
+"""What a model is compiled for unless it is said."""

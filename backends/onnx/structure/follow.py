@@ -6,7 +6,8 @@ output has a twin as well, or declines: then the value itself is restored for th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -323,3 +324,25 @@ RULES: dict[str, Rule] = {
     "Unsqueeze": Follower.reshape,
 }
 """By operator; whatever is not here restores the values it reads."""
+
+
+def find_turns(graph: ir.Graph, layers: Mapping[ir.Node, str]) -> dict[str, tuple[float, float]]:
+    """By layer: what share of a transpose it needs before it and after it, were all in groups.
+
+    `layers` are the nodes and what their layers are called. Layers that meet directly, or with
+    operators between them that work on twins, need none; those that read one value share one.
+    """
+    origins: dict[ir.Value, frozenset[str]] = {}
+    before, after = dict.fromkeys(layers.values(), 0.0), dict.fromkeys(layers.values(), 1.0)
+    readers = Counter(node.inputs[0] for node in layers)
+    for node in graph:
+        carried = [origins[v] for v in node.inputs if v is not None and v in origins]
+        if node in layers:
+            name, source = layers[node], node.inputs[0]
+            before[name] += 0.0 if source in origins else 1 / readers[source]
+            for origin in origins.get(source, ()) if source is not None else ():
+                after[origin] = 0.0
+            origins[node.outputs[0]] = frozenset([name])
+        elif carried and node.op_type in RULES:
+            origins |= dict.fromkeys(node.outputs, frozenset().union(*carried))
+    return {name: (before[name], after[name]) for name in before}

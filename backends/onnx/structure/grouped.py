@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,8 @@ from onnx_ir.passes.common import RemoveUnusedNodesPass
 
 from lottoc.backends.onnx.representation import Unsuitable
 from lottoc.backends.onnx.structure.builder import Builder
-from lottoc.backends.onnx.structure.follow import Follower
+from lottoc.backends.onnx.structure.cost import Site, Worth
+from lottoc.backends.onnx.structure.follow import Follower, find_turns
 from lottoc.backends.onnx.structure.grouping import (
     GroupedLayer,
     Grouping,
@@ -25,9 +26,6 @@ from lottoc.backends.onnx.structure.layers import Reading, reading
 from lottoc.backends.onnx.structure.layout import Layout, Twin, Twins
 from lottoc.backends.onnx.structure.operators import constant, rank
 
-Worth = Callable[[tuple[int, ...], Grouping], bool]
-"""Whether a layer of a shape [out, in, *kernel] is better off grouped."""
-
 
 @dataclass
 class Lowered:
@@ -35,6 +33,8 @@ class Lowered:
 
     layers: dict[str, GroupedLayer] = field(default_factory=dict)
     refused: dict[str, str] = field(default_factory=dict)
+    sites: dict[str, tuple[Site, Grouping]] = field(default_factory=dict)
+    """Layers that could be grouped, whether it pays or not."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,12 @@ class _Job:
     grouping: Grouping
     readings: tuple[Reading, ...]
 
+    @property
+    def site(self) -> Site:
+        """Where it is; if several nodes read the weight, the one with most to do counts."""
+        sites = [_site(read, self.weight.shape) for read in self.readings]
+        return max(sites, key=lambda site: site.rows(1))
+
 
 def lower_groups(model: ir.Model, weights: Iterable[str], worth: Worth) -> Lowered:
     """Rewrite those of the named weights' layers in the main graph that are worth it, in place.
@@ -55,16 +61,43 @@ def lower_groups(model: ir.Model, weights: Iterable[str], worth: Worth) -> Lower
     lowered, jobs, names = Lowered(), list[_Job](), frozenset(weights)
     for name in sorted(names & set(model.graph.initializers)):
         try:
-            jobs.append(_job(model.graph, model.graph.initializers[name], worth))
+            jobs.append(_job(model.graph, model.graph.initializers[name]))
         except Unsuitable as reason:
             lowered.refused[name] = str(reason)
+    jobs = _worthwhile(model.graph, jobs, worth, lowered)
     if jobs:
         _Rewrite(model.graph, jobs, names, lowered).run()
         RemoveUnusedNodesPass()(model)
     return lowered
 
 
-def _job(graph: ir.Graph, value: ir.Value, worth: Worth) -> _Job:
+def _worthwhile(graph: ir.Graph, jobs: list[_Job], worth: Worth, lowered: Lowered) -> list[_Job]:
+    """The layers to group; which of them meet without a transpose depends on which are grouped."""
+    while jobs:
+        turns = find_turns(graph, {read.node: job.name for job in jobs for read in job.readings})
+        kept = []
+        for job in jobs:
+            site = replace(job.site, turns=turns[job.name])
+            lowered.sites[job.name] = (site, job.grouping)
+            if worth(site, job.grouping):
+                kept.append(job)
+            else:
+                lowered.refused[job.name] = "its groups would not be faster"
+        if len(kept) == len(jobs):
+            break
+        jobs = kept
+    return jobs
+
+
+def _site(read: Reading, shape: tuple[int, ...]) -> Site:
+    is_conv = read.node.op_type == "Conv"
+    dims = read.node.outputs[0].shape
+    sizes = [dim if isinstance(dim, int) else None for dim in dims] if dims is not None else [None]
+    places = [sizes[0], *sizes[2:]] if is_conv else sizes[:-1]
+    return Site(shape, is_conv, tuple(places))
+
+
+def _job(graph: ir.Graph, value: ir.Value) -> _Job:
     numbers = constant(value)
     if numbers is None or value.is_graph_output():
         raise Unsuitable("its weight can be set or is read from outside")
@@ -75,8 +108,8 @@ def _job(graph: ir.Graph, value: ir.Value, worth: Worth) -> _Job:
         raise Unsuitable("its weight is read in two ways")
     weight = numbers.T if readings[0].transposed else numbers
     grouping = find_groups(weight)
-    if grouping is None or not worth(weight.shape, grouping):
-        raise Unsuitable(no_groups(weight, grouping) or "its groups would not be faster")
+    if grouping is None:
+        raise Unsuitable(no_groups(weight, grouping))
     return _Job(value.name or "", weight, grouping, readings)
 
 

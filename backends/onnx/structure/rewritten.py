@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import onnx_ir as ir
 
     from lottoc.backends.onnx.run import Job
+    from lottoc.backends.onnx.structure.cost import Site, Worth
     from lottoc.backends.onnx.structure.grouping import GroupedLayer, Grouping
 
 
@@ -27,13 +28,14 @@ class Rewritten:
     groups: Mapping[str, GroupedLayer]
     refused: Mapping[str, str]
     shapes: Mapping[str, tuple[int, ...]]
+    sites: Mapping[str, tuple[Site, Grouping]]
 
 
 def rewrite(
     job: Job,
     source: Path,
     names: frozenset[str],
-    worth: Callable[[tuple[int, ...], Grouping], bool] | None,
+    worth: Worth | None,
     path: Path,
 ) -> Rewritten | None:
     """Write the rewritten model to `path`; None, and no file, if there is nothing to gain.
@@ -56,7 +58,7 @@ def rewrite(
     ir.save(program, str(path), external_data=f"{path.stem}.data")
     masked = {grouped_name(name) if name in groups else name for name in names}
     shapes = {layer.weight: layer.after for layer in removal.layers}
-    return Rewritten(frozenset(masked), groups, lowered.refused, shapes)
+    return Rewritten(frozenset(masked), groups, lowered.refused, shapes, lowered.sites)
 
 
 def invalid_model(path: Path, error: Exception) -> InputError:

@@ -29,6 +29,7 @@ from lottoc.frontends.onnx_model import OnnxModel, open_onnx
 
 if TYPE_CHECKING:
     from lottoc.backends.onnx.pruned import Content
+    from lottoc.backends.onnx.structure.cost import Rule, Site
 
 MIN_OPSET = 13
 """Unsqueeze and the reductions take their axes as inputs from here on."""
@@ -51,6 +52,8 @@ class Stage:
     refused: Mapping[str, str] = field(default_factory=dict)
     """Why a stored weight was not grouped."""
     shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    sites: Mapping[str, tuple[Site, Grouping]] = field(default_factory=dict)
+    """Where stored weights are that could be grouped, and how."""
 
     def mask(self, name: str) -> NDArray[np.bool_] | None:
         """The mask of a layer of the rewritten model: its weights that are not zero."""
@@ -75,14 +78,14 @@ class Stage:
 def restructure(
     content: Content,
     folder: Path,
-    worth: Callable[[tuple[int, ...], Grouping], bool] | None,
+    rule: Rule | None,
 ) -> Stage | None:
     """The model of `content` rewritten into `folder`; None if there is nothing to gain.
 
-    Layers are grouped where `worth` says so, nowhere if it is None.
+    Layers are grouped where `rule` says so, nowhere if it is None.
     """
     with content.model.file.damage_is_an_error():
-        stage = _restructure(content, folder, worth)
+        stage = _restructure(content, folder, rule)
     content.model.file.forget()
     return stage
 
@@ -90,12 +93,12 @@ def restructure(
 def _restructure(
     content: Content,
     folder: Path,
-    worth: Callable[[tuple[int, ...], Grouping], bool] | None,
+    rule: Rule | None,
 ) -> Stage | None:
     model = content.model
     if model.file.opset < MIN_OPSET or model.file_bytes > LARGEST:
         return None
-    if not any(_promising(content, name, worth) for name in model.weights):
+    if not any(_promising(content, name, rule) for name in model.weights):
         return None
     masked = frozenset(
         weight.stored.name
@@ -106,13 +109,15 @@ def _restructure(
     model.file.forget()
     call = call_apart if model.file_bytes >= APART else _call
     try:
-        found = call(rewrite, job, model.path, masked, worth, path)
+        found = call(rewrite, job, model.path, masked, rule, path)
     except Exception:
         refuse_invalid(model.path)
         raise
     if found is None:
         return None
-    return Stage(open_onnx(path), found.masked, found.groups, found.refused, found.shapes)
+    return Stage(
+        open_onnx(path), found.masked, found.groups, found.refused, found.shapes, found.sites
+    )
 
 
 def _call(function: Callable[..., Result], *arguments: object) -> Result:
@@ -129,9 +134,7 @@ def refuse_invalid(path: Path) -> None:
         raise invalid_model(path, error) from error
 
 
-def _promising(
-    content: Content, name: str, worth: Callable[[tuple[int, ...], Grouping], bool] | None
-) -> bool:
+def _promising(content: Content, name: str, rule: Rule | None) -> bool:
     """Whether a layer has groups, or a row or column without any weight."""
     mask = content.mask(name)
     if mask is None:
@@ -139,8 +142,8 @@ def _promising(
     used = np.asarray(mask.reshape(*mask.shape[:2], -1).any(axis=2))
     if not (np.all(used.any(axis=0)) and np.all(used.any(axis=1))):
         return True
-    grouping = find_groups(mask) if worth is not None else None
-    return worth is not None and grouping is not None and worth(mask.shape, grouping)
+    grouping = find_groups(mask) if rule is not None else None
+    return grouping is not None and grouping.work < 1
 
 
 def refuse_ungrouped(content: Content, stage: Stage | None) -> None:
