@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from lottoc.backends.onnx.pieces import Lazy, Piece, entry, message, number, text
 from lottoc.frontends import onnx_schema as schema
 
-INT = 2
+INT, INTS = 2, 7
 
 
 @dataclass(frozen=True)
@@ -80,12 +80,12 @@ def sparse_tensor(field: int, sparse: NewSparse) -> list[Piece]:
 
 @dataclass(frozen=True)
 class NewNode:
-    """A node to be written; attributes are integers, which is all that decoders need."""
+    """A node to be written; attributes are integers or lists of them: decoders need no more."""
 
     op: str
     inputs: tuple[str, ...]
     output: str
-    attributes: tuple[tuple[str, int], ...] = ()
+    attributes: tuple[tuple[str, int | tuple[int, ...]], ...] = ()
 
     def encode(self) -> bytes:
         """The NodeProto field."""
@@ -94,7 +94,12 @@ class NewNode:
         body += text(schema.Node.NAME, f"{self.op}:{self.output}")
         body += text(schema.Node.OP_TYPE, self.op)
         for name, value in self.attributes:
-            attribute = text(schema.Attribute.NAME, name) + number(schema.Attribute.I, value)
-            attribute += number(schema.Attribute.TYPE, INT)
+            attribute = text(schema.Attribute.NAME, name)
+            if isinstance(value, int):
+                attribute += number(schema.Attribute.I, value)
+                attribute += number(schema.Attribute.TYPE, INT)
+            else:
+                attribute += b"".join(number(schema.Attribute.INTS, each) for each in value)
+                attribute += number(schema.Attribute.TYPE, INTS)
             body += text(schema.Node.ATTRIBUTE, attribute)
         return text(schema.Graph.NODE, body)
