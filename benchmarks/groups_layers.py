@@ -5,8 +5,9 @@
 A layer is one Gemm with a bias. Every group of its rows keeps the same random columns, and lottoc
 writes the masked layer as it would in a recipe, `auto` for the batch size that is timed. For each
 shape, sparsity, batch size and thread count the dense and the compiled files run in turn in one
-process; the figures are medians, and outputs are compared with a masked dense layer. `again` is the
-dense file once more: what it differs from 1 by is noise, as it is where `auto` leaves a layer dense.
+process; the figures are medians, and outputs are compared with a masked dense layer. `again` is
+the dense file once more: what it differs from 1 by is noise, as it is where `auto` leaves a layer
+dense.
 """
 
 from __future__ import annotations
