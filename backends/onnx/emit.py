@@ -95,7 +95,8 @@ def _predicted(
     own = content.model.weights[report.name].stored.name
     if rule is None or own not in stage.sites:
         return report
-    return replace(report, predicted=rule.predict(*stage.sites[own]))
+    site, grouping = stage.sites[own]
+    return replace(report, predicted=rule.predict(site, grouping, report.shape))
 
 
 def _masked(content: Content) -> list[str]:

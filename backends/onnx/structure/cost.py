@@ -14,7 +14,10 @@ LENGTH = 128
 """What an open dimension that is not the batch is taken for, such as that of a sequence."""
 
 MARGIN = 0.9
-"""A layer is grouped if it is to take at most this share of its time dense: no table is exact."""
+"""A layer is grouped if on average it is to take at most this share of its time dense.
+
+No table is exact, so an even chance is none.
+"""
 
 KERNEL_MARGIN = 0.6
 """The same for convolutions of more than one place, which are read off the tables for 1x1."""
@@ -63,25 +66,35 @@ class Rule:
     always: bool = False
 
     def __call__(self, site: Site, grouping: Grouping) -> bool:
-        """Whether to group a layer: it must pay for each batch size and number of threads."""
+        """Whether to group a layer.
+
+        It must not be slower for any batch size and number of threads, and pay over all of them.
+        """
         if self.always:
             return grouping.work < 1
         margin = KERNEL_MARGIN if math.prod(site.shape[2:]) > 1 else MARGIN
-        return all(p.groups <= margin * p.dense for p in self.predict(site, grouping))
+        shares = [p.groups / p.dense for p in self.predict(site, grouping)]
+        mean = math.exp(math.fsum(map(math.log, shares)) / len(shares))
+        return max(shares) <= 1 and mean <= margin
 
-    def predict(self, site: Site, grouping: Grouping) -> tuple[Prediction, ...]:
-        """What a layer takes."""
+    def predict(
+        self, site: Site, grouping: Grouping, whole: tuple[int, ...] | None = None
+    ) -> tuple[Prediction, ...]:
+        """What a layer takes; `whole` is its shape before dead units left, dense as it was."""
         return tuple(
-            _predict(costs, site, grouping, batch)
+            _predict(costs, site, grouping, batch, whole or site.shape)
             for batch in self.batches
             for costs in self.target.costs
         )
 
 
-def _predict(costs: Costs, site: Site, grouping: Grouping, batch: int) -> Prediction:
-    outputs, inputs = site.shape[:2]
+def _predict(
+    costs: Costs, site: Site, grouping: Grouping, batch: int, whole: tuple[int, ...]
+) -> Prediction:
     kernel, rows = math.prod(site.shape[2:]), site.rows(batch)
-    dense = (costs.conv if site.is_conv else costs.matmul).at(inputs * kernel, outputs, rows)
+    table = costs.conv if site.is_conv else costs.matmul
+    dense = table.at(whole[1] * kernel, whole[0], rows)
+    inputs = site.shape[1]
     groups, per_group = grouping.rows.shape
     taken = costs.groups.at(grouping.columns.shape[1] * kernel, per_group, groups, rows)
     if not site.is_conv:
