@@ -49,7 +49,8 @@ def main() -> None:
     }
     for cell in result["timings"]:
         print(
-            f"batch {cell['batch']:>3}  threads {cell['threads']}  dense {cell['dense'] * 1e3:.3f} ms"
+            f"batch {cell['batch']:>3}  threads {cell['threads']}"
+            f"  dense {cell['dense'] * 1e3:.3f} ms"
             f"  {cell['speedup']:.2f}x  predicted {cell['predicted_speedup'] or 0:.2f}x"
         )
     (arguments.out / f"{name}.json").write_text(json.dumps(result, indent=1) + "\n")
