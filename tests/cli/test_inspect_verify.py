@@ -25,10 +25,14 @@ def lottoc(*arguments: object) -> Result:
     return CliRunner().invoke(app, [str(argument) for argument in arguments])
 
 
-def written(folder: Path, format: str) -> Path:
-    """A 16×24 linear layer of which two of each four weights are kept."""
+TWO_OF_FOUR = (True, False, False, True)
+HALF = (True, True, True, False, False, False)
+
+
+def written(folder: Path, format: str, kept: tuple[bool, ...] = TWO_OF_FOUR) -> Path:
+    """A 16×24 linear layer of which half the weights are kept."""
     model = open_onnx(build("gemm", 16, 24).save(folder, "source.onnx"))
-    mask = np.tile(np.array([True, False, False, True]), (16, 6))
+    mask = np.tile(np.array(kept), (16, 24 // len(kept)))
     emit(model, folder / f"{format}.onnx", {"fc": mask}, format=format)
     return folder / f"{format}.onnx"
 
@@ -39,7 +43,7 @@ def test_what_was_written_is_shown_and_verified(format: str, tmp_path: Path) -> 
     result = lottoc("inspect", file, "--format", "json")
     assert result.exit_code == 0
     (layer,) = json.loads(result.stdout)["layers"]
-    nbytes = {"packed": 384 // 8 + 4 * 193, "sparse": 192 * 12, "dense": 384 * 4}[format]
+    nbytes = {"packed": 384 // 12 + 4 * 193, "sparse": 192 * 12, "dense": 384 * 4}[format]
     assert layer == {
         "name": "fc",
         "kind": "linear",
@@ -62,7 +66,7 @@ def test_what_was_written_is_shown_and_verified(format: str, tmp_path: Path) -> 
 def test_the_table(tmp_path: Path) -> None:
     lines = lottoc("inspect", written(tmp_path, "packed")).stdout.splitlines()
     assert lines[0].split() == ["layer", "shape", "format", "kept", "sparsity", "pattern", "bytes"]
-    assert lines[1].split() == ["fc", "16×24", "packed", "192", "50.00%", "2:4", "820"]
+    assert lines[1].split() == ["fc", "16×24", "packed", "192", "50.00%", "2:4", "804"]
     assert lines[2].startswith("packed.onnx: ")
     assert "50.00% of 384 weights are zero" in lines[2]
 
@@ -79,8 +83,13 @@ def test_a_model_of_others(tmp_path: Path) -> None:
 
 def more_bits(proto: Any) -> None:
     (bits,) = [t for t in proto.graph.initializer if t.name.endswith(".bits")]
-    assert bits.raw_data[2] == 0
-    bits.raw_data = bits.raw_data[:2] + b"\xff" + bits.raw_data[3:]
+    assert bits.raw_data[6] == 0
+    bits.raw_data = bits.raw_data[:6] + b"\xff" + bits.raw_data[7:]
+
+
+def no_such_code(proto: Any) -> None:
+    (codes,) = [t for t in proto.graph.initializer if t.name.endswith(".codes")]
+    codes.raw_data = codes.raw_data[:2] + b"\xff" + codes.raw_data[3:]
 
 
 def other_counts(proto: Any) -> None:
@@ -109,18 +118,19 @@ def misfit(proto: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("damage", "said"),
+    ("damage", "kept", "said"),
     [
-        (more_bits, "keeps 200 weights"),
-        (other_counts, 'layer "fc" holds 192 weights, 191 were written'),
-        (missing_layer, 'the weight of layer "fc2" is missing'),
-        (no_notes, "what lottoc noted in the file is damaged"),
-        (unknown_operator, "Gemn"),
-        (misfit, "onnxruntime cannot"),
+        (more_bits, HALF, "keeps 200 weights"),
+        (no_such_code, TWO_OF_FOUR, "is no mask"),
+        (other_counts, TWO_OF_FOUR, 'layer "fc" holds 192 weights, 191 were written'),
+        (missing_layer, TWO_OF_FOUR, 'the weight of layer "fc2" is missing'),
+        (no_notes, TWO_OF_FOUR, "what lottoc noted in the file is damaged"),
+        (unknown_operator, TWO_OF_FOUR, "Gemn"),
+        (misfit, TWO_OF_FOUR, "onnxruntime cannot"),
     ],
 )
-def test_damage_is_found(damage: Any, said: str, tmp_path: Path) -> None:
-    file = written(tmp_path, "packed")
+def test_damage_is_found(damage: Any, kept: tuple[bool, ...], said: str, tmp_path: Path) -> None:
+    file = written(tmp_path, "packed", kept)
     proto = onnx.load(file)
     damage(proto)
     onnx.save(proto, file)
