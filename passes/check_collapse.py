@@ -21,20 +21,15 @@ def _layer(scores: SSAValue) -> str:
     return owner.layer.data if isinstance(owner, mask.ScoreOp) else "?"
 
 
-def _in_columns(op: mask.KeepGroupsOp) -> int:
-    scores = mask.scores_type(op.scores)
-    return scores.size // scores.shape[1] * op.columns.value.data
-
-
 def _message(op: Operation, least: int) -> str | None:
     match op:
         case mask.KeepOp() if op.kept.value.data < least:
             size, kept = mask.scores_type(op.scores).size, op.kept.value.data or "none"
             return f'layer "{_layer(op.scores)}" would keep {kept} of its {size} weights'
-        case mask.KeepGroupsOp() if (kept := _in_columns(op)) < least:
-            size = mask.scores_type(op.scores).size
-            return f'layer "{_layer(op.scores)}" would keep {kept} of its {size} weights'
         case mask.KeepGlobalOp() if op.kept.value.data < least * len(op.scores):
+            types = [mask.mask_type(result) for result in op.masks]
+            if all(t.pattern.at_least(t.shape) >= least for t in types):
+                return None
             each = "" if least == 1 else f" at {least} weights each"
             return f"{op.kept.value.data} weights cannot keep {len(op.scores)} layers alive{each}"
     return None

@@ -9,18 +9,18 @@ from typing import Any
 
 from xdsl.builder import Builder
 from xdsl.context import Context
-from xdsl.dialects.builtin import IntegerAttr, ModuleOp, StringAttr, i1, i64
+from xdsl.dialects.builtin import IntegerAttr, ModuleOp, StringAttr, i64
 from xdsl.ir import Attribute, Operation, SSAValue
 from xdsl.passes import ModulePass
 from xdsl.rewriter import InsertPoint, Rewriter
 
 from lottoc.ir import lotto, mask
-from lottoc.ir.amounts import GLOBAL, groups_of, n_of_m
+from lottoc.ir.amounts import GLOBAL
 from lottoc.ir.place import pass_failed
 from lottoc.ir.plain import string_array, strings
 from lottoc.ir.types import LayerMaskType, LayerScoresType, WeightType
-from lottoc.masks.allocate import allocate, pruned_count
-from lottoc.masks.groups import Groups, columns_by_layer
+from lottoc.masks.allocate import pruned_count
+from lottoc.masks.patterns import Pattern, parse
 from lottoc.signature import Layer
 
 PerLayer = Mapping[str, SSAValue]
@@ -113,85 +113,50 @@ class _Lowering:
         return result
 
     def _prune(self, op: lotto.PruneOp) -> PerLayer:
+        """The counts that scope and pattern say, each layer's by itself or of all together."""
         names = strings(op.layers)
         scores = [self.scores[op.scores][name] for name in names]
         earlier = self._of(op, op.within, names) if op.within else None
         within = [earlier[name] for name in names] if earlier is not None else []
-        if (pattern := n_of_m(op.pattern)) is not None:
-            _check_axis(op, scores, pattern[1])
-            kept = [self._keep_nm(op, s, w, *pattern) for s, w in _with(scores, within)]
-        elif (groups := groups_of(op.pattern)) is not None:
-            shapes = [mask.scores_type(score).shape for score in scores]
-            columns = columns_by_layer(op.scope.data, shapes, Fraction(op.density.data))
-            kept = [
-                self._keep_groups(op, score, before, groups, count)
-                for (score, before), count in zip(_with(scores, within), columns, strict=True)
-            ]
-        elif op.scope.data == GLOBAL:
-            kept = self._keep_global(op, scores, within)
+        pattern, density = parse(op.pattern.data), Fraction(op.density.data)
+        _check_fit(op, scores, pattern)
+        if op.scope.data == GLOBAL and pattern.ranks_together:
+            kept = self._keep_global(op, scores, within, pattern)
         else:
             shapes = [mask.scores_type(score).shape for score in scores]
-            counts = allocate(op.scope.data, shapes, 1 - Fraction(op.density.data))
+            counts = pattern.counts(op.scope.data, shapes, density)
             kept = [
-                self._keep(op, score, before, count)
+                self._keep(op, score, before, count, pattern)
                 for (score, before), count in zip(_with(scores, within), counts, strict=True)
             ]
         return dict(zip(names, kept, strict=True))
 
-    def _keep(self, op: Operation, score: SSAValue, within: SSAValue | None, kept: int) -> SSAValue:
+    def _keep(
+        self, op: Operation, score: SSAValue, within: SSAValue | None, kept: int, pattern: Pattern
+    ) -> SSAValue:
         return self._add(
             op,
             mask.KeepOp.build(
                 operands=[score, within],
                 properties={"kept": IntegerAttr(kept, i64)},
-                result_types=[LayerMaskType(mask.scores_type(score).shape)],
-            ),
-        )
-
-    def _keep_nm(
-        self, op: Operation, score: SSAValue, within: SSAValue | None, n: int, m: int
-    ) -> SSAValue:
-        return self._add(
-            op,
-            mask.KeepNMOp.build(
-                operands=[score, within],
-                properties={"n": IntegerAttr(n, i64), "m": IntegerAttr(m, i64)},
-                result_types=[LayerMaskType(mask.scores_type(score).shape, f"{n}:{m}")],
-            ),
-        )
-
-    def _keep_groups(
-        self,
-        op: Operation,
-        score: SSAValue,
-        within: SSAValue | None,
-        groups: Groups,
-        columns: int,
-    ) -> SSAValue:
-        shape = mask.scores_type(score).shape
-        return self._add(
-            op,
-            mask.KeepGroupsOp.build(
-                operands=[score, within],
-                properties={
-                    "columns": IntegerAttr(columns, i64),
-                    "least": IntegerAttr(groups.least, i64),
-                    "permute": IntegerAttr(int(groups.permute), i1),
-                },
-                result_types=[LayerMaskType(shape, f"groups({groups.least})")],
+                result_types=[LayerMaskType(mask.scores_type(score).shape, pattern)],
             ),
         )
 
     @staticmethod
     def _keep_global(
-        op: lotto.PruneOp, scores: Sequence[SSAValue], within: Sequence[SSAValue]
+        op: lotto.PruneOp,
+        scores: Sequence[SSAValue],
+        within: Sequence[SSAValue],
+        pattern: Pattern,
     ) -> list[SSAValue]:
         size = sum(mask.scores_type(score).size for score in scores)
         kept = size - pruned_count(size, 1 - Fraction(op.density.data))
+        types = [LayerMaskType(mask.scores_type(score).shape, pattern) for score in scores]
         keep = mask.KeepGlobalOp.build(
             operands=[scores, within],
             properties={"kept": IntegerAttr(kept, i64)},
-            result_types=[[LayerMaskType(mask.scores_type(score).shape) for score in scores]],
+            result_types=[types],
         )
         _Lowering._add(op, keep)
         return list(keep.masks)
@@ -229,15 +194,11 @@ class _Lowering:
         }
 
 
-def _check_axis(op: lotto.PruneOp, scores: Sequence[SSAValue], m: int) -> None:
-    """Groups of M must tile the inputs of every layer."""
+def _check_fit(op: lotto.PruneOp, scores: Sequence[SSAValue], pattern: Pattern) -> None:
     for name, score in zip(strings(op.layers), scores, strict=True):
-        length = mask.scores_type(score).shape[1]
-        if length % m:
-            message = f'pattern {op.pattern.data} does not fit layer "{name}": '
-            raise pass_failed(
-                op, f"{message}its input has {length} features, not a multiple of {m}"
-            )
+        misfit = pattern.misfit(mask.scores_type(score).shape)
+        if misfit:
+            raise pass_failed(op, f'pattern {pattern} does not fit layer "{name}": {misfit}')
 
 
 def _with(

@@ -16,11 +16,10 @@ from xdsl.rewriter import InsertPoint, Rewriter
 from lottoc.diagnostics import Diagnostic, RecipeError, did_you_mean
 from lottoc.fields import OptionError, build
 from lottoc.ir import lotto
-from lottoc.ir.amounts import n_of_m
 from lottoc.ir.place import labels, pass_failed
 from lottoc.ir.plain import Plain, from_dictionary, string_array, to_dictionary
 from lottoc.ir.types import MasksType, ScoresType
-from lottoc.masks.allocate import schedule
+from lottoc.masks.patterns import parse
 from lottoc.methods import METHODS, method_class
 from lottoc.methods.lab import Duration, Method, OptimizerState
 
@@ -65,16 +64,11 @@ class IrLab:
         return duration.amount
 
     def rounds(self, count: int) -> list[Target]:
-        """An equal share of what is left in each round, or fewer of every M."""
+        """An equal share of what is left in each round, or as the pattern says."""
         if not 1 <= count <= _MOST_ROUNDS:
             raise pass_failed(self.find, f"rounds is {count}, not from 1 to {_MOST_ROUNDS}")
-        pattern, ratio = self.find.pattern.data, n_of_m(self.find.pattern)
-        if ratio is None:
-            sparsities = schedule(1 - Fraction(self.find.density.data), count)
-            return [Target(str(1 - s), pattern) for s in sparsities]
-        n, m = ratio
-        kept = [m - (i * (m - n) + count // 2) // count for i in range(1, count + 1)]
-        return [Target(str(Fraction(k, m)), f"{k}:{m}") for k in kept]
+        rounds = parse(self.find.pattern.data).rounds(Fraction(self.find.density.data), count)
+        return [Target(str(density), str(pattern)) for density, pattern in rounds]
 
     def train(
         self,

@@ -24,9 +24,9 @@ from lottoc.ir import lotto, mask
 from lottoc.ir.place import labels
 from lottoc.ir.plain import from_dictionary, strings
 from lottoc.ir.types import LayerMaskType
-from lottoc.masks.groups import keep_groups
 from lottoc.masks.mask import Mask, load_masks, save_masks, shuffle
-from lottoc.masks.select import Each, NonFiniteScores, keep_best, keep_best_global, keep_n_of_m
+from lottoc.masks.patterns import Pattern
+from lottoc.masks.select import Each, NonFiniteScores
 from lottoc.progress import Progress
 from lottoc.signature import Layer
 
@@ -285,33 +285,32 @@ def _selecting(op: Operation, scores: Sequence[SSAValue]) -> Iterator[None]:
 
 def _keep(op: mask.KeepOp, value: Value, bench: Bench) -> list[Any]:
     within = value(op.within).to_bool() if op.within is not None else None
+    pattern, kept = mask.mask_type(op.result).pattern, op.kept.value.data
     with _selecting(op, [op.scores]):
-        kept = keep_best(value(op.scores), op.kept.value.data, within)
-    return [Mask.from_bool(kept)]
-
-
-def _keep_nm(op: mask.KeepNMOp, value: Value, bench: Bench) -> list[Any]:
-    within = value(op.within).to_bool() if op.within is not None else None
-    with _selecting(op, [op.scores]):
-        kept = keep_n_of_m(value(op.scores), op.n.value.data, op.m.value.data, within)
-    return [Mask.from_bool(kept)]
-
-
-def _keep_groups(op: mask.KeepGroupsOp, value: Value, bench: Bench) -> list[Any]:
-    within = value(op.within).to_bool() if op.within is not None else None
-    columns, least = op.columns.value.data, op.least.value.data
-    with _selecting(op, [op.scores]):
-        permute = bool(op.permute.value.data)
-        kept = keep_groups(value(op.scores), least, columns, within, permute)
-    return [Mask.from_bool(kept)]
+        result = pattern.keep(value(op.scores), kept, within)
+        _check_law(pattern, result, kept, within is not None)
+    return [Mask.from_bool(result)]
 
 
 def _keep_global(op: mask.KeepGlobalOp, value: Value, bench: Bench) -> list[Any]:
-    scores = Each(op.scores, value)
+    pattern, scores = mask.mask_type(op.masks[0]).pattern, Each(op.scores, value)
     within = Each([value(m) for m in op.within], Mask.to_bool) if op.within else None
+    masks = []
     with _selecting(op, op.scores):
-        kept = keep_best_global(scores, op.kept.value.data, within)
-    return [Mask.from_bool(array) for array in kept]
+        for result in pattern.keep_together(scores, op.kept.value.data, within):
+            _check_law(pattern, result, None, within is not None)
+            masks.append(Mask.from_bool(result))
+    return masks
+
+
+def _check_law(pattern: Pattern, result: np.ndarray, kept: int | None, restricted: bool) -> None:
+    """No mask comes out that is not what its type says."""
+    if pattern.holds(result) and kept in (None, np.count_nonzero(result)):
+        return
+    if restricted:
+        many = "" if kept is None else f" that keeps {kept} weights"
+        raise ValueError(f"the earlier mask has no mask of pattern {pattern} in it{many}")
+    raise AssertionError(f"a mask that should be {pattern} is not")
 
 
 def _binary(op: Any, value: Value, bench: Bench) -> list[Any]:
@@ -342,8 +341,6 @@ STORED: Mapping[type[Operation], Callable[[Any, Value, Bench], list[Any]]] = {
     lotto.EvaluateOp: _evaluate,
     lotto.MeasureOp: _measure,
     mask.KeepOp: _keep,
-    mask.KeepNMOp: _keep_nm,
-    mask.KeepGroupsOp: _keep_groups,
     mask.KeepGlobalOp: _keep_global,
     mask.AndOp: _binary,
     mask.OrOp: _binary,

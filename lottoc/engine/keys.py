@@ -13,6 +13,7 @@ from xdsl.ir import Operation, SSAValue
 from xdsl.ir.core import OpResult
 
 from lottoc.ir import lotto
+from lottoc.ir.types import LayerMaskType
 
 SEMANTICS = 1
 """Raise this when an operation comes to mean something else, so that old results are not found."""
@@ -48,8 +49,15 @@ class Keys:
             properties |= {k: str(v) for k, v in op.attributes.items()}
         text = [f"lottoc {SEMANTICS}", op.name]
         text += [f"{key} = {properties[key]}" for key in sorted(properties)]
+        text += [f"-> {pattern}" for pattern in _patterns(op)]
         text += [f"{self._known[_owner(v)]}#{_index(v)}" for v in op.operands]
         return hashlib.sha256("\n".join(text).encode()).hexdigest()
+
+
+def _patterns(op: Operation) -> list[str]:
+    """The patterns of masks, which only the types of results say."""
+    types = [r.type for r in op.results if isinstance(r.type, LayerMaskType)]
+    return [t.pattern_text.data for t in types if t.pattern_text.data]
 
 
 def _owner(value: SSAValue) -> Operation:

@@ -10,13 +10,10 @@ from xdsl.utils.exceptions import VerifyException
 
 from lottoc.ir.plain import is_plain
 from lottoc.masks.allocate import SCOPES
-from lottoc.masks.groups import Groups
+from lottoc.masks.patterns import parse
 
 _FRACTION = re.compile(r"([0-9]{1,1000})(?:/([0-9]{1,1000}))?")
-_PATTERN = re.compile(r"([0-9]{1,9}):([0-9]{1,9})")
-_GROUPS = re.compile(r"groups\(([1-9][0-9]{0,8})(, permute = false)?\)")
 
-UNSTRUCTURED = "unstructured"
 GLOBAL = "global"
 
 
@@ -27,27 +24,12 @@ def check_density(density: StringAttr) -> None:
         raise VerifyException(f'density "{density.data}" is not a fraction from 0 to 1, as 1/20')
 
 
-def n_of_m(pattern: StringAttr) -> tuple[int, int] | None:
-    """(N, M) of `2:4`; None if unstructured."""
-    match = _PATTERN.fullmatch(pattern.data)
-    return (int(match[1]), int(match[2])) if match else None
-
-
-def groups_of(pattern: StringAttr) -> Groups | None:
-    """`groups(64)` or `groups(64, permute = false)`; None for other patterns."""
-    match = _GROUPS.fullmatch(pattern.data)
-    return Groups(int(match[1]), permute=match[2] is None) if match else None
-
-
 def check_pattern(pattern: StringAttr) -> None:
-    """`unstructured`, `groups(G)` with G > 0, or `N:M` with 0 < N ≤ M."""
-    if pattern.data == UNSTRUCTURED or groups_of(pattern) is not None:
-        return
-    found = n_of_m(pattern)
-    if found is None or not 0 < found[0] <= found[1]:
-        raise VerifyException(
-            f'pattern "{pattern.data}" is not {UNSTRUCTURED}, nor such as 2:4 or groups(64)'
-        )
+    """A pattern as it prints, such as `2:4`."""
+    try:
+        parse(pattern.data)
+    except ValueError as error:
+        raise VerifyException(str(error)) from error
 
 
 def check_scope(scope: StringAttr) -> None:

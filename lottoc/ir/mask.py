@@ -6,7 +6,7 @@ Training stays whole-network (`lotto.train`); `mask.bundle` hands it the masks o
 from __future__ import annotations
 
 from xdsl.dialects.builtin import I64 as Int64
-from xdsl.dialects.builtin import ArrayAttr, BoolAttr, DictionaryAttr, IntegerAttr, StringAttr
+from xdsl.dialects.builtin import ArrayAttr, DictionaryAttr, IntegerAttr, StringAttr
 from xdsl.ir import Dialect, SSAValue
 from xdsl.irdl import (
     AttrSizedOperandSegments,
@@ -27,6 +27,7 @@ from xdsl.utils.exceptions import VerifyException
 from lottoc.ir.amounts import check_plain, check_seed
 from lottoc.ir.lotto import WEIGHTS
 from lottoc.ir.types import LayerMaskType, LayerScoresType, MasksType, WeightType
+from lottoc.masks.patterns import UNSTRUCTURED
 
 
 def mask_type(value: SSAValue) -> LayerMaskType:
@@ -58,15 +59,10 @@ def _same_shape(*values: SSAValue) -> None:
 
 def _unstructured(*values: SSAValue) -> None:
     for value in values:
-        if mask_type(value).pattern.data:
+        if str(mask_type(value).pattern) != UNSTRUCTURED:
             raise VerifyException(
-                f"nothing makes the result {mask_type(value).pattern.data}: it is unstructured"
+                f"nothing makes the result {mask_type(value).pattern}: it is unstructured"
             )
-
-
-def _at_most(kept: int, available: int) -> None:
-    if not 0 <= kept <= available:
-        raise VerifyException(f"cannot keep {kept} of {available} weights")
 
 
 @irdl_op_definition
@@ -109,9 +105,12 @@ class ScoreOp(IRDLOperation):
 
 @irdl_op_definition
 class KeepOp(IRDLOperation):
-    """Keep exactly the `kept` best scores of a layer, among those `within` an earlier mask.
+    """Keep the best mask of exactly `kept` weights that the result's type allows.
 
-    Equal scores keep the lower position (C order).
+    Without a pattern these are the highest scores. With one, the pattern says what is best, and
+    which counts there are. Only what is `within` an earlier mask is kept. Equal scores keep the
+    lower position (C order).
+    `%m = mask.keep 2048 of %s : !mask.scores<64x64> -> !mask.mask<64x64, 2:4>`
     """
 
     name = "mask.keep"
@@ -128,16 +127,19 @@ class KeepOp(IRDLOperation):
     def verify_(self) -> None:
         """Shapes and counts fit together."""
         _same_shape(self.scores, self.result, *([self.within] if self.within else []))
-        _unstructured(self.result)
-        _at_most(self.kept.value.data, scores_type(self.scores).size)
+        type_ = mask_type(self.result)
+        impossible = type_.pattern.impossible(type_.shape, self.kept.value.data)
+        if impossible:
+            raise VerifyException(impossible)
 
 
 @irdl_op_definition
 class KeepGlobalOp(IRDLOperation):
-    """Keep exactly the `kept` best scores of several layers ranked together.
+    """Keep the `kept` best scores of several layers ranked together.
 
     Equal scores keep the earlier layer, then the lower position. `within` is absent or one mask
-    a layer.
+    a layer. The results are of one pattern; one that keeps larger units than weights keeps the
+    fewest best units that hold at least `kept` weights.
     """
 
     name = "mask.keep_global"
@@ -161,67 +163,14 @@ class KeepGlobalOp(IRDLOperation):
             raise VerifyException("no layers to rank")
         for index, (score, mask) in enumerate(zip(self.scores, self.masks, strict=True)):
             _same_shape(score, mask, *self.within[index : index + 1])
-        _unstructured(*self.masks)
-        _at_most(self.kept.value.data, sum(scores_type(s).size for s in self.scores))
-
-
-@irdl_op_definition
-class KeepNMOp(IRDLOperation):
-    """Keep the `n` best of every `m` consecutive scores along axis 1, the reduction dimension.
-
-    `%m = mask.keep_nm 2 of 4 in %s : !mask.scores<64x64> -> !mask.mask<64x64, 2:4>`
-    """
-
-    name = "mask.keep_nm"
-    scores = operand_def(LayerScoresType)
-    within = opt_operand_def(LayerMaskType)
-    n = prop_def(IntegerAttr[Int64])
-    m = prop_def(IntegerAttr[Int64])
-    result = result_def(LayerMaskType)
-    traits = traits_def(Pure())
-    assembly_format = (
-        "$n `of` $m `in` $scores (`within` $within^ `:` type($within) `,`)? attr-dict"
-        " `:` type($scores) `->` type($result)"
-    )
-
-    def verify_(self) -> None:
-        """Shapes and counts fit together."""
-        _same_shape(self.scores, self.result, *([self.within] if self.within else []))
-        n, m = self.n.value.data, self.m.value.data
-        if mask_type(self.result).n_of_m != (n, m):
-            raise VerifyException(f"the result's type must say {n}:{m}")
-
-
-@irdl_op_definition
-class KeepGroupsOp(IRDLOperation):
-    """Keep the best `columns` (places along axis 1) of each group of at least `least` rows.
-
-    `permute` chooses which rows share a group; otherwise they are as they follow.
-    `%m = mask.keep_groups 16 columns of %s by 64 {permute = true} : !mask.scores<128x64> -> …`
-    """
-
-    name = "mask.keep_groups"
-    scores = operand_def(LayerScoresType)
-    within = opt_operand_def(LayerMaskType)
-    columns = prop_def(IntegerAttr[Int64])
-    least = prop_def(IntegerAttr[Int64])
-    permute = prop_def(BoolAttr)
-    result = result_def(LayerMaskType)
-    traits = traits_def(Pure())
-    irdl_options = (ParsePropInAttrDict(),)
-    assembly_format = (
-        "$columns `columns` `of` $scores `by` $least (`within` $within^ `:` type($within) `,`)?"
-        " attr-dict `:` type($scores) `->` type($result)"
-    )
-
-    def verify_(self) -> None:
-        """Shapes and counts fit together."""
-        _same_shape(self.scores, self.result, *([self.within] if self.within else []))
-        columns, there = self.columns.value.data, scores_type(self.scores).shape[1]
-        if not 1 <= columns <= there:
-            raise VerifyException(f"cannot keep {columns} of {there} columns")
-        if mask_type(self.result).pattern.data != f"groups({self.least.value.data})":
-            raise VerifyException(f"the result's type must say groups({self.least.value.data})")
+        kept, size = self.kept.value.data, sum(scores_type(s).size for s in self.scores)
+        if not 0 <= kept <= size:
+            raise VerifyException(f"cannot keep {kept} of {size} weights")
+        patterns = list(dict.fromkeys(mask_type(mask).pattern for mask in self.masks))
+        if len(patterns) > 1:
+            raise VerifyException(f"masks of two patterns: {patterns[0]} and {patterns[1]}")
+        if not patterns[0].ranks_together:
+            raise VerifyException(f"{patterns[0]} counts layer by layer: use mask.keep")
 
 
 class _BinaryOp(IRDLOperation):
@@ -336,8 +285,6 @@ MaskDialect = Dialect(
         ScoreOp,
         KeepOp,
         KeepGlobalOp,
-        KeepNMOp,
-        KeepGroupsOp,
         AndOp,
         OrOp,
         XorOp,

@@ -14,6 +14,7 @@ from xdsl.parser import AttrParser
 from xdsl.printer import Printer
 from xdsl.utils.exceptions import VerifyException
 
+from lottoc.masks.patterns import UNSTRUCTURED, Pattern, parse
 from lottoc.signature import Layer
 
 _DTYPES = {
@@ -188,30 +189,45 @@ class LayerScoresType(_OfShape):
 
 
 def _parse_pattern(parser: AttrParser) -> str:
-    """`2:4` or `groups(64)`."""
-    if parser.parse_optional_keyword("groups"):
-        with parser.in_parens():
-            return f"groups({parser.parse_integer(allow_boolean=False, allow_negative=False)})"
-    n = parser.parse_integer()
-    parser.parse_punctuation(":")
-    return f"{n}:{parser.parse_integer()}"
+    """`2:4`, `rows` or `groups(64, permute = false)`; whether it is one, `verify` says."""
+    name = parser.parse_optional_identifier()
+    if name is None:
+        n = parser.parse_integer()
+        parser.parse_punctuation(":")
+        return f"{n}:{parser.parse_integer()}"
+    if parser.parse_optional_punctuation("(") is None:
+        return name
+    said = parser.parse_comma_separated_list(parser.Delimiter.NONE, lambda: _argument(parser))
+    parser.parse_punctuation(")")
+    return f"{name}({', '.join(said)})"
+
+
+def _argument(parser: AttrParser) -> str:
+    """`64` or `permute = false`."""
+    name = parser.parse_optional_identifier()
+    if name is None:
+        return str(parser.parse_integer(allow_boolean=False))
+    if name in ("true", "false"):
+        return name
+    parser.parse_punctuation("=")
+    return f"{name} = {_argument(parser)}"
 
 
 @irdl_attr_definition
 class LayerMaskType(ParametrizedAttribute, TypeAttribute):
     """The mask of one layer and its pattern: `!mask.mask<300x784>`, `!mask.mask<300x784, 2:4>`.
 
-    With a pattern N:M exactly N of every M consecutive weights along axis 1 are kept, with
-    groups(G) rows in groups of at least G keep the same places along axis 1.
+    What a pattern means `lottoc.masks.patterns` says.
     """
 
     name = "mask.mask"
     dims: StringAttr
-    pattern: StringAttr
-    """Empty for unstructured, else `N:M` or `groups(G)`."""
+    pattern_text: StringAttr
+    """As the pattern prints; empty for unstructured."""
 
-    def __init__(self, dims: Sequence[int], pattern: str = "") -> None:
-        super().__init__(StringAttr(shape_text(dims)), StringAttr(pattern))
+    def __init__(self, dims: Sequence[int], pattern: Pattern | None = None) -> None:
+        text = "" if pattern is None or str(pattern) == UNSTRUCTURED else str(pattern)
+        super().__init__(StringAttr(shape_text(dims)), StringAttr(text))
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -224,25 +240,21 @@ class LayerMaskType(ParametrizedAttribute, TypeAttribute):
         return math.prod(self.shape)
 
     @property
-    def n_of_m(self) -> tuple[int, int] | None:
-        """(N, M), or None for a mask of another pattern."""
-        if ":" not in self.pattern.data:
-            return None
-        n, m = self.pattern.data.split(":")
-        return int(n), int(m)
+    def pattern(self) -> Pattern:
+        """What the mask looks like."""
+        return parse(self.pattern_text.data or UNSTRUCTURED)
 
     def verify(self) -> None:
-        """Groups of M must tile axis 1; groups of rows have at least one."""
+        """A pattern that fits the shape."""
         _check_dims(self.dims.data)
-        if self.pattern.data == "groups(0)":
-            raise VerifyException("groups(0) must say at least 1 row a group")
-        if self.n_of_m is None:
-            return
-        n, m = self.n_of_m
-        if not 0 < n <= m:
-            raise VerifyException(f"pattern {n}:{m} must keep between 1 and {m} of every {m}")
-        if self.shape[1] % m:
-            raise VerifyException(f"axis 1 has length {self.shape[1]}, not a multiple of m = {m}")
+        if self.pattern_text.data == UNSTRUCTURED:
+            raise VerifyException("a mask without a pattern is unstructured: leave it out")
+        try:
+            misfit = self.pattern.misfit(self.shape)
+        except ValueError as error:
+            raise VerifyException(str(error)) from error
+        if misfit:
+            raise VerifyException(f"pattern {self.pattern} does not fit {self.dims.data}: {misfit}")
 
     @classmethod
     def parse_parameters(cls, parser: AttrParser) -> Sequence[Attribute]:
@@ -258,5 +270,5 @@ class LayerMaskType(ParametrizedAttribute, TypeAttribute):
         """Print what `parse_parameters` reads."""
         with printer.in_angle_brackets():
             printer.print_string(self.dims.data)
-            if self.pattern.data:
-                printer.print_string(f", {self.pattern.data}")
+            if self.pattern_text.data:
+                printer.print_string(f", {self.pattern_text.data}")

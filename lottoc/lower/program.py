@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from lottoc.diagnostics import Source, Span
-from lottoc.masks.pattern import Groups
+from lottoc.masks.patterns import Pattern
 from lottoc.methods.lab import Duration, Method
 from lottoc.signature import Layer, Signature
 
@@ -65,19 +65,6 @@ class Criterion:
 
     name: str
     options: Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class Pattern:
-    """What a mask may look like: `unstructured`, N kept of every M inputs, or groups of outputs."""
-
-    n_of_m: tuple[int, int] | None = None
-    groups: Groups | None = None
-
-    def __str__(self) -> str:
-        if self.groups:
-            return str(self.groups)
-        return "{}:{}".format(*self.n_of_m) if self.n_of_m else "unstructured"
 
 
 @dataclass(frozen=True)

@@ -118,7 +118,7 @@ def _liked(items: Sequence[syntax.Item]) -> Iterator[str]:
 def _redundant_amounts(own: Sequence[syntax.Item], program: Program, findings: Findings) -> None:
     for block in _blocks(own, "ticket"):
         ticket = program.tickets.get(block.name)
-        if ticket is None or ticket.found is None or ticket.found.pattern.n_of_m is None:
+        if ticket is None or ticket.found is None or ticket.found.pattern.density is None:
             continue
         keys = {entry.key: entry for entry in block.entries}
         fixed = [Label(keys["pattern"].span, "says it")] if "pattern" in keys else []

@@ -13,8 +13,7 @@ from lottoc.lower.program import (
     Program,
     Selection,
 )
-from lottoc.masks.allocate import allocate, pruned_count
-from lottoc.masks.groups import columns_by_layer
+from lottoc.masks.allocate import pruned_count
 
 
 @dataclass(frozen=True)
@@ -59,18 +58,15 @@ def _selected(selection: Selection) -> Tally | None:
     if not shapes:
         return None
     sizes = [math.prod(shape) for shape in shapes]
-    sparsity = 1 - selection.density
-    counts: list[int] | None = None
-    if selection.pattern.n_of_m:
-        n, m = selection.pattern.n_of_m
-        counts = [size * n // m for size in sizes]
-    elif selection.pattern.groups:
-        columns = columns_by_layer(selection.scope, shapes, selection.density)
-        counts = [n * size // s[1] for n, size, s in zip(columns, sizes, shapes, strict=True)]
-    elif selection.scope != "global":
-        counts = allocate(selection.scope, shapes, sparsity)
-    kept = sum(counts) if counts else sum(sizes) - pruned_count(sum(sizes), sparsity)
-    each: list[int] | list[None] = counts or [None] * len(shapes)
+    pattern = selection.pattern
+    kept: int | None
+    each: list[int] | list[None]
+    if selection.scope == "global" and pattern.ranks_together:
+        kept = sum(sizes) - pruned_count(sum(sizes), 1 - selection.density)
+        each = [None] * len(shapes)
+    else:
+        each = pattern.counts(selection.scope, shapes, selection.density)
+        kept = sum(each)
     rows = zip(selection.layers, each, strict=True)
     return Tally(tuple(Row(x.name, x.shape, count) for x, count in rows), kept)
 

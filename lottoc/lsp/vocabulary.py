@@ -19,8 +19,9 @@ from lottoc.grammar import syntax
 from lottoc.lower.blocks import SHAPES
 from lottoc.lower.check import FORMATS, TARGETS, VALUES
 from lottoc.lower.expressions import METRICS
+from lottoc.lower.selections import SCOPES
 from lottoc.lower.sources import LOSSES, OPTIMIZERS, SCHEDULES
-from lottoc.lower.tickets import SCOPES
+from lottoc.masks import patterns
 from lottoc.methods.lab import Duration
 
 LAYER_WORDS = ("all", "linear", "conv", "first", "last", "size")
@@ -53,6 +54,7 @@ def planned(kind: str, key: str) -> frozenset[str]:
     return {
         ("ticket", "criterion"): criteria.PLANNED,
         ("ticket", "method"): methods.PLANNED,
+        ("ticket", "pattern"): patterns.PLANNED,
     }.get((kind, key), frozenset())
 
 
@@ -63,6 +65,8 @@ def shape(kind: str, key: str, function: str) -> type | None:
             return criteria.criterion_class(function)
         case "ticket", "method" if function in methods.METHODS:
             return methods.method_class(function)
+        case "ticket", "pattern" if function in patterns.PATTERNS:
+            return patterns.pattern_class(function)
         case "training", "optimizer":
             return OPTIMIZERS.get(function)
         case "training", "schedule":
@@ -116,7 +120,7 @@ _WORDS: Mapping[tuple[str, str], tuple[str, ...]] = {
     ("ticket", "layers"): LAYER_WORDS,
     ("ticket", "criterion"): tuple(criteria.CRITERIA),
     ("ticket", "scope"): SCOPES,
-    ("ticket", "pattern"): ("unstructured", "2:4", "1:4", "4:8", "groups(64)"),
+    ("ticket", "pattern"): tuple(patterns.examples()),
     ("ticket", "method"): tuple(methods.METHODS),
     ("ticket", "weights"): ("reinit", "signs"),
     ("ticket", "mask"): ("shuffle",),

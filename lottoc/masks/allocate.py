@@ -46,6 +46,22 @@ def allocate(scope: str, shapes: Sequence[Shape], sparsity: Fraction) -> list[in
     return SCOPES[scope](shapes, sparsity)
 
 
+def kept_columns(columns: int, density: Fraction) -> int:
+    """How many of a layer's columns each group keeps: to the nearest, halves up, at least one."""
+    return max(1, math.floor(density * columns + Fraction(1, 2)))
+
+
+def columns_by_layer(scope: str, shapes: Sequence[Sequence[int]], density: Fraction) -> list[int]:
+    """`kept_columns` of each layer: of its own density under erk, else of the one of all."""
+    if scope != "erk":
+        return [kept_columns(shape[1], density) for shape in shapes]
+    counts = allocate(scope, shapes, 1 - density)
+    return [
+        kept_columns(shape[1], Fraction(count, math.prod(shape)))
+        for shape, count in zip(shapes, counts, strict=True)
+    ]
+
+
 def _layerwise(shapes: Sequence[Shape], sparsity: Fraction) -> list[int]:
     """Each layer keeps n - ⌊s·n⌋."""
     sizes = [math.prod(shape) for shape in shapes]

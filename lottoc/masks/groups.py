@@ -2,34 +2,13 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
-from fractions import Fraction
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lottoc.masks.allocate import allocate
-from lottoc.masks.pattern import Groups as Groups
 from lottoc.masks.row_groups import Integers, Matrix, best_columns, search
 from lottoc.masks.select import Bools, Scores, check_finite
-
-
-def kept_columns(columns: int, density: Fraction) -> int:
-    """How many of a layer's columns each group keeps: to the nearest, halves up, at least one."""
-    return max(1, math.floor(density * columns + Fraction(1, 2)))
-
-
-def columns_by_layer(scope: str, shapes: Sequence[Sequence[int]], density: Fraction) -> list[int]:
-    """`kept_columns` of each layer: of its own density under erk, else of the one of all."""
-    if scope != "erk":
-        return [kept_columns(shape[1], density) for shape in shapes]
-    counts = allocate(scope, shapes, 1 - density)
-    return [
-        kept_columns(shape[1], Fraction(count, math.prod(shape)))
-        for shape, count in zip(shapes, counts, strict=True)
-    ]
 
 
 def group_count(rows: int, least: int) -> int:
@@ -77,6 +56,21 @@ def keep_groups(
     mask = np.empty(scores.shape, dtype=np.bool_)
     mask[...] = kept.reshape(*kept.shape, *[1] * (scores.ndim - 2))
     return mask if within is None else mask & within
+
+
+def are_groups(mask: Bools, least: int, permute: bool = True) -> bool:
+    """Whether a mask is such as `keep_groups` makes, of any number of columns, for any scores."""
+    rows = mask.any(axis=tuple(range(2, mask.ndim)))
+    if not np.array_equal(rows, mask.all(axis=tuple(range(2, mask.ndim)))):
+        return False
+    if np.unique(np.count_nonzero(rows, axis=1)).size > 1:
+        return False
+    size = rows.shape[0] // group_count(rows.shape[0], least)
+    if not permute:
+        groups = rows.reshape(-1, size, rows.shape[1])
+        return bool((groups == groups[:, :1]).all())
+    _, counts = np.unique(np.packbits(rows, axis=1), axis=0, return_counts=True)
+    return not np.any(counts % size)
 
 
 def _check(scores: Scores, groups: int, kept_columns: int, within: Bools | None) -> None:

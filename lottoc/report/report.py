@@ -65,7 +65,6 @@ def _layers(op: lotto.TicketOp, engine: Engine) -> list[dict[str, Any]]:
     result = []
     for name, value in zip(strings(bundle.layers), bundle.masks, strict=True):
         layer: Mask = engine.value(value)
-        pattern = mask.mask_type(value).pattern.data
         result.append(
             {
                 "name": name,
@@ -73,7 +72,7 @@ def _layers(op: lotto.TicketOp, engine: Engine) -> list[dict[str, Any]]:
                 "weights": layer.size,
                 "kept": layer.kept,
                 "sparsity": 1 - layer.kept / layer.size,
-                "pattern": pattern or "unstructured",
+                "pattern": str(mask.mask_type(value).pattern),
             }
         )
     return result

@@ -117,7 +117,7 @@ def test_verbose_tells_of_every_result(recipes: Path) -> None:
         len([x for x in lines if x.startswith("computed")]) == json.loads(first.stdout)["computed"]
     )
     assert not [x for x in lines if x.startswith("reused")]
-    assert any("keep_nm fc1  half.lotto:2:8" in x for x in lines)
+    assert any("keep fc1  half.lotto:2:8" in x for x in lines)
     again = lottoc("compile", "half.lotto", "-v")
     lines = again.stderr.splitlines()
     assert [x for x in lines if x.startswith("reused")]

@@ -57,13 +57,34 @@ HEAD = """
 INVALID = {
     "%3 = mask.keep 49 of %2 : !mask.scores<8x6> -> !mask.mask<8x6>": "cannot keep 49 of 48",
     "%3 = mask.keep 4 of %2 : !mask.scores<8x6> -> !mask.mask<6x8>": "shapes differ: 8x6, 6x8",
-    "%3 = mask.keep_nm 2 of 4 in %2 : !mask.scores<8x6> -> !mask.mask<8x6, 2:4>": (
-        "axis 1 has length 6, not a multiple of m = 4"
+    "%3 = mask.keep 24 of %2 : !mask.scores<8x6> -> !mask.mask<8x6, 2:4>": (
+        "pattern 2:4 does not fit 8x6: its input has 6 features, not a multiple of 4"
     ),
-    "%3 = mask.keep_nm 1 of 3 in %2 : !mask.scores<8x6> -> !mask.mask<8x6, 2:3>": "must say 1:3",
-    "%3 = mask.keep_nm 4 of 3 in %2 : !mask.scores<8x6> -> !mask.mask<8x6, 4:3>": (
-        "must keep between 1 and 3"
+    "%3 = mask.keep 24 of %2 : !mask.scores<8x6> -> !mask.mask<8x6, 1:3>": (
+        "1:3 keeps 16 of 48 weights, not 24"
     ),
+    "%3 = mask.keep 48 of %2 : !mask.scores<8x6> -> !mask.mask<8x6, 4:3>": (
+        "4:3 must keep between 1 and 3"
+    ),
+    "%3 = mask.keep 12 of %2 : !mask.scores<8x6> -> !mask.mask<8x6, groups(4)>": (
+        "groups(4) keeps from 1 to 6 columns of 8 weights: 12 is none of these counts"
+    ),
+    "%3 = mask.keep 0 of %2 : !mask.scores<8x6> -> !mask.mask<8x6, groups(4)>": "0 is none of",
+    "%3 = mask.keep 8 of %2 : !mask.scores<8x6> -> !mask.mask<8x6, groups(0)>": (
+        "a group has from 1 to 999999999 outputs"
+    ),
+    "%3 = mask.keep 8 of %2 : !mask.scores<8x6> -> !mask.mask<8x6, groups(4, permute = true)>": (
+        'pattern "groups(4, permute = true)" is not such as'
+    ),
+    "%3 = mask.keep 8 of %2 : !mask.scores<8x6> -> !mask.mask<8x6, unstructured>": "leave it out",
+    "%3 = mask.keep 8 of %2 : !mask.scores<8x6> -> !mask.mask<8x6, heaps>": (
+        'pattern "heaps" is not such as'
+    ),
+    "%3 = mask.keep_global 24 of(%2 : !mask.scores<8x6>) within() -> !mask.mask<8x6, 1:2>": (
+        "1:2 counts layer by layer: use mask.keep"
+    ),
+    "%3, %4 = mask.keep_global 24 of(%2, %2 : !mask.scores<8x6>, !mask.scores<8x6>) within() "
+    "-> !mask.mask<8x6>, !mask.mask<8x6, 1:2>": "masks of two patterns: unstructured and 1:2",
     '%3 = lotto.train %w on %d from 5 to 5 {optimizer = "keep", training = {}} '
     ': !lotto.weights<"net">': "must go forward, not from step 5 to 5",
     '%3 = lotto.train %w on %d from 0 to 5 {optimizer = "odd", training = {}} '
@@ -96,7 +117,7 @@ INVALID = {
     '%3 = mask.score "magnitude" %1 {layer = "fd", options = {}} '
     ": !mask.weight<8x6> -> !mask.scores<8x6>": 'scores layer "fc" as "fd"',
     "%3 = mask.keep 4 of %2 : !mask.scores<8x6> -> !mask.mask<8x6, 1:2>": (
-        "nothing makes the result 1:2"
+        "1:2 keeps 24 of 48 weights, not 4"
     ),
     "%3 = mask.keep 99999999999999999999 of %2 : !mask.scores<8x6> -> !mask.mask<8x6>": "",
     '%3 = lotto.init %m seed -1 : !lotto.weights<"net">': "seed -1 is negative",

@@ -16,7 +16,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from lottoc.masks.groups import Groups, group_count, keep_groups, kept_columns
+from lottoc.masks.allocate import kept_columns
+from lottoc.masks.groups import group_count, keep_groups
+from lottoc.masks.patterns.groups import Groups
 from lottoc.masks.select import NonFiniteScores
 
 Array = NDArray[np.float64]
@@ -204,7 +206,7 @@ def test_three_rounds_of_imp_keep_their_groups(
     from typer.testing import CliRunner
 
     from lottoc.cli import app
-    from lottoc.engine import compute
+    from lottoc.masks import groups
 
     made: list[tuple[Bools | None, Bools]] = []
 
@@ -214,7 +216,7 @@ def test_three_rounds_of_imp_keep_their_groups(
         made.append((within, mask))
         return mask
 
-    monkeypatch.setattr(compute, "keep_groups", spy)
+    monkeypatch.setattr(groups, "keep_groups", spy)
     text = (project / "trained.lotto").read_text()
     recipe = text.replace("sparsity = target", "sparsity = target   pattern = groups(8)")
     (project / "groups.lotto").write_text(recipe)

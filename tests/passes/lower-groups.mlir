@@ -11,10 +11,10 @@ lotto.ticket "t" %w under %x shows []() : !lotto.weights<"net">
 
 // CHECK:      %[[SA:\w+]] = mask.score "magnitude" %{{\w+}} {layer = "a"
 // CHECK:      %[[SB:\w+]] = mask.score "magnitude" %{{\w+}} {layer = "b"
-// CHECK-NEXT: %[[GA:\w+]] = mask.keep_groups 3 columns of %[[SA]] by 4 {permute = true} : !mask.scores<8x10> -> !mask.mask<8x10, groups(4)>
-// CHECK-NEXT: %[[GB:\w+]] = mask.keep_groups 2 columns of %[[SB]] by 4 {permute = true} : !mask.scores<4x8x3x3> -> !mask.mask<4x8x3x3, groups(4)>
-// CHECK-NEXT: %[[LA:\w+]] = mask.keep_groups 1 columns of %[[SA]] by 4 within %[[GA]] : !mask.mask<8x10, groups(4)>, {permute = false}
-// CHECK-NEXT: %[[LB:\w+]] = mask.keep_groups 1 columns of %[[SB]] by 4 within %[[GB]]
-// CHECK-NEXT: %[[EA:\w+]] = mask.keep_groups 10 columns of %[[SA]] by 4
-// CHECK-NEXT: %[[EB:\w+]] = mask.keep_groups 3 columns of %[[SB]] by 4
-// CHECK-NEXT: mask.and %[[LA]], %[[EA]] : !mask.mask<8x10, groups(4)>, !mask.mask<8x10, groups(4)> -> !mask.mask<8x10>
+// CHECK-NEXT: %[[GA:\w+]] = mask.keep 24 of %[[SA]] : !mask.scores<8x10> -> !mask.mask<8x10, groups(4)>
+// CHECK-NEXT: %[[GB:\w+]] = mask.keep 72 of %[[SB]] : !mask.scores<4x8x3x3> -> !mask.mask<4x8x3x3, groups(4)>
+// CHECK-NEXT: %[[LA:\w+]] = mask.keep 8 of %[[SA]] within %[[GA]] : !mask.mask<8x10, groups(4)>,  : !mask.scores<8x10> -> !mask.mask<8x10, groups(4, permute = false)>
+// CHECK-NEXT: %[[LB:\w+]] = mask.keep 36 of %[[SB]] within %[[GB]]
+// CHECK-NEXT: %[[EA:\w+]] = mask.keep 80 of %[[SA]] :
+// CHECK-NEXT: %[[EB:\w+]] = mask.keep 108 of %[[SB]] :
+// CHECK-NEXT: mask.and %[[LA]], %[[EA]] : !mask.mask<8x10, groups(4, permute = false)>, !mask.mask<8x10, groups(4)> -> !mask.mask<8x10>

@@ -17,8 +17,8 @@ lotto.ticket "t" %w under %y shows []() : !lotto.weights<"net">
 // CHECK-NEXT: %[[GA:\w+]], %[[GB:\w+]] = mask.keep_global 80 of(%[[SA]], %[[SB]]
 // CHECK-NEXT: %[[LA:\w+]] = mask.keep 4 of %[[SA]] within %[[GA]]
 // CHECK-NEXT: %[[LB:\w+]] = mask.keep 36 of %[[SB]] within %[[GB]]
-// CHECK-NEXT: %[[NA:\w+]] = mask.keep_nm 2 of 4 in %[[SA]] : !mask.scores<8x4> -> !mask.mask<8x4, 2:4>
-// CHECK-NEXT: %[[NB:\w+]] = mask.keep_nm 2 of 4 in %[[SB]] : !mask.scores<4x8x3x3> -> !mask.mask<4x8x3x3, 2:4>
+// CHECK-NEXT: %[[NA:\w+]] = mask.keep 16 of %[[SA]] : !mask.scores<8x4> -> !mask.mask<8x4, 2:4>
+// CHECK-NEXT: %[[NB:\w+]] = mask.keep 144 of %[[SB]] : !mask.scores<4x8x3x3> -> !mask.mask<4x8x3x3, 2:4>
 // CHECK-NEXT: %[[XA:\w+]] = mask.and %[[LA]], %[[NA]]
 // CHECK-NEXT: %[[XB:\w+]] = mask.and %[[LB]], %[[NB]]
 // CHECK-NEXT: %[[YA:\w+]] = mask.shuffle "a" %[[XA]] seed 7

@@ -1,0 +1,195 @@
+"""Checking how a ticket is found: what is pruned, by what measure, how far, by which method."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from typing import Any
+
+from lottoc import criteria, methods
+from lottoc.diagnostics import Label
+from lottoc.grammar import syntax
+from lottoc.lower.patterns import read_pattern
+from lottoc.lower.program import Criterion, Model, Selection, Training
+from lottoc.lower.read import Reader
+from lottoc.lower.selectors import Selector
+from lottoc.masks.patterns import Pattern
+from lottoc.methods.lab import Duration, Method
+from lottoc.signature import Layer
+
+SCOPES = ("global", "layerwise", "uniform", "erk")
+_AMOUNTS = ("sparsity", "density", "compression")
+FINDING = ("layers", "criterion", "scope", *_AMOUNTS, "pattern", "method")
+"""The keys that say how a ticket is found."""
+
+Keys = Mapping[str, syntax.Entry]
+
+
+@dataclass
+class Selections:
+    """Reads what tickets of one model say of how they are found."""
+
+    reader: Reader
+    model: Model
+    trainings: Mapping[str, Training]
+
+    def selection(
+        self, block: syntax.Block, keys: Keys, base: Selection | None, training: str | None
+    ) -> Selection | None:
+        """What a block says, and where it is silent, `base`; None after an error."""
+        before = len(self.reader.findings.errors)
+        layers = self._layers(block, keys, base)
+        criterion = self._criterion(keys, base)
+        scope = base.scope if base else "global"
+        if "scope" in keys:
+            scope = self.reader.choice(keys["scope"].value, SCOPES, "scope") or scope
+        pattern = read_pattern(self.reader, keys, base.pattern if base else None, layers)
+        density = self._density(block, keys, base, pattern)
+        method = self._method(keys, base, training)
+        if len(self.reader.findings.errors) > before or criterion is None or method is None:
+            return None
+        assert density is not None
+        assert pattern is not None
+        return Selection(layers, criterion, scope, density, pattern, method[0], method[1])
+
+    def _layers(self, block: syntax.Block, keys: Keys, base: Selection | None) -> tuple[Layer, ...]:
+        if "layers" in keys and self.model.signature is not None:
+            return Selector(self.reader, self.model.signature).layers(keys["layers"].value)
+        if base is None and "layers" not in keys:
+            self.reader.findings.error(
+                "missing-key",
+                f'ticket "{block.name}" needs "layers"',
+                Label(block.name_span, "has no layers"),
+                help="add  layers = all",
+            )
+        return base.layers if base else ()
+
+    def _criterion(self, keys: Keys, base: Selection | None) -> Criterion | None:
+        if "criterion" not in keys:
+            return base.criterion if base else Criterion("magnitude", {})
+        value = keys["criterion"].value
+        head = self.reader.head(value, "a criterion such as magnitude")
+        if head is None:
+            return None
+        name, arguments = head
+        if name in criteria.PLANNED:
+            self.reader.not_yet(f'the criterion "{name}"', value.span)
+            return None
+        if name not in criteria.CRITERIA:
+            known = [*criteria.CRITERIA, *criteria.PLANNED]
+            self.reader.unknown(name, known, "criterion", value.span)
+            return None
+        options = self.reader.options(arguments, criteria.criterion_class(name), name)
+        return None if options is None else Criterion(name, options)
+
+    def _density(
+        self, block: syntax.Block, keys: Keys, base: Selection | None, pattern: Pattern | None
+    ) -> Fraction | None:
+        given = [key for key in _AMOUNTS if key in keys]
+        if len(given) > 1:
+            self.reader.findings.error(
+                "amount-twice",
+                f"{given[0]} and {given[1]} both say how much to prune",
+                keys[given[0]].span,
+                Label(keys[given[1]].span, "said again here"),
+                help=f"keep one of them; {given[0]} = 1 - density = 1 - 1/compression"
+                if given[0] == "sparsity"
+                else "keep one of them",
+            )
+            return None
+        density = self._amount(given[0], keys[given[0]].value) if given else None
+        if (given and density is None) or pattern is None:
+            return None
+        fixed = pattern.density
+        if fixed is not None:
+            if density is not None and density != fixed:
+                self.reader.findings.error(
+                    "sparsity-pattern",
+                    f"pattern {pattern} fixes the sparsity at {float(1 - fixed):.4g}, "
+                    f"not {float(1 - density):.4g}",
+                    keys[given[0]].value.span,
+                    Label(
+                        keys["pattern" if "pattern" in keys else "like"].value.span, "fixed by this"
+                    ),
+                    help=f"remove {given[0]}",
+                )
+            return fixed
+        if density is None and base is None:
+            self.reader.findings.error(
+                "missing-key",
+                f'ticket "{block.name}" does not say how much to prune',
+                Label(block.name_span, "has no sparsity"),
+                help="add  sparsity = 90%, or a pattern that fixes it, e.g.  pattern = 2:4",
+            )
+        return density if density is not None else (base.density if base else None)
+
+    def _amount(self, key: str, value: syntax.Value) -> Fraction | None:
+        if key == "compression":
+            ratio = self.reader.fraction(value)
+            if ratio is not None and ratio < 1:
+                self.reader.findings.error(
+                    "out-of-range", "compression is 1 / density: at least 1", value.span
+                )
+                return None
+            return None if ratio is None else 1 / ratio
+        share = self.reader.share(value, key)
+        return None if share is None else (1 - share if key == "sparsity" else share)
+
+    def _method(
+        self, keys: Keys, base: Selection | None, training: str | None
+    ) -> tuple[str, Method] | None:
+        if "method" not in keys:
+            if base is not None:
+                return base.method_name, base.method
+            return "one_shot", methods.method_class("one_shot")()
+        value = keys["method"].value
+        head = self.reader.head(value, "a method such as imp(rounds = 10)")
+        if head is None:
+            return None
+        name, arguments = head
+        if name in methods.PLANNED:
+            self.reader.not_yet(f'the method "{name}"', value.span)
+            return None
+        if name not in methods.METHODS:
+            known = [*methods.METHODS, *methods.PLANNED]
+            self.reader.unknown(name, known, "method", value.span)
+            return None
+        shape = methods.method_class(name)
+        if any(a.name == "rewind" and isinstance(a.value, syntax.Attribute) for a in arguments):
+            self.reader.not_yet("rewinding to the step that a stability block finds", value.span)
+            return None
+        options = self.reader.options(arguments, shape, name)
+        if options is None or not self._sensible(name, options, value, training):
+            return None
+        return name, replace(shape(), **options)  # type: ignore[type-var]
+
+    def _sensible(
+        self, name: str, options: Mapping[str, Any], value: syntax.Value, training: str | None
+    ) -> bool:
+        findings = self.reader.findings
+        if name == "imp" and training is None:
+            findings.error(
+                "needs-training",
+                "imp trains the model again and again, and the recipe has no training",
+                value.span,
+                help="add a training block and a data block, or use  method = one_shot",
+            )
+            return False
+        if options.get("rounds", 1) < 1:
+            findings.error("out-of-range", "rounds must be at least 1", value.span)
+            return False
+        rewind: Duration | None = options.get("rewind")
+        if rewind is None or training is None:
+            return True
+        length = self.trainings[training].length
+        if rewind.unit == length.unit and rewind.amount >= length.amount:
+            findings.error(
+                "rewind-past-end",
+                f"rewinding to {rewind} leaves nothing to train: the training has {length}",
+                value.span,
+                Label(self.trainings[training].span, "this training"),
+                help="rewind to an early step, e.g. rewind = 0 steps",
+            )
+            return False
+        return True

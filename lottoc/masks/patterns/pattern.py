@@ -1,0 +1,93 @@
+"""What a pattern says of itself: which layers it fits, what it counts, what it keeps of scores."""
+
+from __future__ import annotations
+
+import dataclasses
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import TYPE_CHECKING, ClassVar
+
+from lottoc.masks.allocate import Shape, schedule
+
+if TYPE_CHECKING:
+    from lottoc.masks.select import Bools, Scores
+
+
+@dataclass(frozen=True)
+class Pattern(ABC):
+    """What a mask may look like; the fields of its dataclass are its options in the language.
+
+    Shapes are canonical, [out, in, *kernel], with no dimension 0. Recipes are checked with all
+    of it but `keep`, `keep_together` and `holds`, so only these import numpy.
+    """
+
+    name: ClassVar[str]
+    """As a recipe writes it."""
+    examples: ClassVar[tuple[str, ...]]
+    """Patterns of this kind as a recipe writes them, the most usual one first."""
+    needs: ClassVar[str] = ""
+    """What the options without a default say."""
+    misfit_code: ClassVar[str] = ""
+    """The code of the diagnostic for a layer that it does not fit."""
+    ranks_together: ClassVar[bool] = False
+    """Whether `scope = global` ranks the layers together; if not, `counts` is asked."""
+
+    @classmethod
+    def options(cls) -> list[str]:
+        """The names of its fields."""
+        return [field.name for field in dataclasses.fields(cls)]
+
+    def __str__(self) -> str:
+        said = []
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            text = str(value).lower()
+            if field.default is dataclasses.MISSING:
+                said.append(text)
+            elif value != field.default:
+                said.append(f"{field.name} = {text}")
+        return f"{self.name}({', '.join(said)})" if said else self.name
+
+    @property
+    def density(self) -> Fraction | None:
+        """The share that every mask keeps; None if the recipe says it."""
+        return None
+
+    def misfit(self, shape: Shape) -> str | None:
+        """Why no mask of this shape can be such, in words that follow "the layer: "."""
+        return None
+
+    def rounds(self, density: Fraction, count: int) -> list[tuple[Fraction, Pattern]]:
+        """How `count` ≥ 1 rounds approach a density; the last is that density and this pattern."""
+        return [(1 - sparsity, self) for sparsity in schedule(1 - density, count)]
+
+    def at_least(self, shape: Shape) -> int:
+        """So many weights a layer keeps at the least, whatever is asked for."""
+        return 0
+
+    @abstractmethod
+    def counts(self, scope: str, shapes: Sequence[Shape], density: Fraction) -> list[int]:
+        """How many weights each layer keeps; `scope` is global only unless `ranks_together`."""
+
+    @abstractmethod
+    def impossible(self, shape: Shape, kept: int) -> str | None:
+        """Why no mask of a fitting shape keeps exactly so many weights; None if one does."""
+
+    @abstractmethod
+    def keep(self, scores: Scores, kept: int, within: Bools | None = None) -> Bools:
+        """The best mask of `kept` weights, among those `within`; equal scores keep the lower.
+
+        Raises `NonFiniteScores`, and `ValueError` where `within` leaves too few.
+        """
+
+    def keep_together(
+        self, scores: Sequence[Scores], kept: int, within: Sequence[Bools] | None = None
+    ) -> Iterator[Bools]:
+        """The best masks of layers ranked together; equal scores keep the earlier layer."""
+        raise NotImplementedError(f"{self} counts layer by layer")
+
+    @abstractmethod
+    def holds(self, mask: Bools) -> bool:
+        """Whether a mask of a fitting shape is such; may be asked of layouts other than C."""
