@@ -250,6 +250,11 @@ class _Rewrite:
         for user, index in list(output.uses()):
             if user is not new:
                 user.replace_input_with(index, added)
+        if output.is_graph_output():  # the sum is the output now, under its name
+            ends = self.graph.outputs
+            for at in [at for at, end in enumerate(ends) if end is output]:
+                ends[at] = added
+            output.name, added.name = added.name, output.name
         self.graph.insert_after(node, new)
         self.units.carriers[added] = self.units.carriers[output]
         self._other(new)

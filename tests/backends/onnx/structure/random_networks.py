@@ -138,19 +138,32 @@ def _head(net: Network, x: str) -> dict[str, list[Any]]:
     weight = net.weight(7, c)
     x = net.node("Gemm", x, net.constant(weight), net.bias(7), channels=7, transB=1)
     x = net.activation(x)
+    hidden = x
     x = net.node("MatMul", x, net.constant(net.weight(5, 7).T), channels=5)
-    return {net.node("Add", x, net.bias(5), channels=5): ["batch", 5]}
+    if rng.random() < 0.5:
+        return {net.node("Add", x, net.bias(5), channels=5): ["batch", 5]}
+    ends: dict[str, list[Any]] = {x: ["batch", 5]}
+    if rng.random() < 0.5:  # outputs that are read inside as well
+        ends[net.node("Relu", x, channels=5)] = ["batch", 5]
+    if rng.random() < 0.3:
+        ends[hidden] = ["batch", 7]
+    return ends
 
 
 def sequence_network(seed: int) -> onnx.ModelProto:
-    """A residual stream with layer normalization, two-layer blocks and a gate."""
+    """A residual stream with layer normalization, two-layer blocks, a gate and shared weights."""
     rng = np.random.default_rng(seed)
     net = Network(rng)
     net.channels["x"] = 8
     x = "x"
+    shared: dict[tuple[int, int], str] = {}
     for _ in range(int(rng.integers(1, 4))):
         c, hidden = net.channels[x], int(rng.integers(4, 20))
-        up = net.node("MatMul", x, net.constant(net.weight(hidden, c).T), channels=hidden)
+        weight = net.constant(net.weight(hidden, c).T)
+        if rng.random() < 0.4:  # the same up-projection as an earlier block's, if one is as wide
+            hidden, weight = next(((h, w) for (_, h), w in shared.items()), (hidden, weight))
+        shared[c, hidden] = weight
+        up = net.node("MatMul", x, weight, channels=hidden)
         if rng.random() < 0.7:
             up = net.node("Add", up, net.bias(hidden), channels=hidden)
         up = net.activation(up)

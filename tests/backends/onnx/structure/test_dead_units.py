@@ -66,9 +66,10 @@ def test_the_reference_evaluator_agrees(seed: int) -> None:
     proto = image_network(seed)
     smaller, _ = shrink(proto)
     x = np.random.default_rng(0).standard_normal((1, 3, 12, 12)).astype(np.float32)
-    (expected,) = ReferenceEvaluator(proto).run(None, {"x": x})
-    (actual,) = ReferenceEvaluator(smaller).run(None, {"x": x})
-    np.testing.assert_allclose(actual, expected, atol=1e-5 * max(1.0, np.abs(expected).max()))
+    expected = ReferenceEvaluator(proto).run(None, {"x": x})
+    actual = ReferenceEvaluator(smaller).run(None, {"x": x})
+    for a, b in zip(actual, expected, strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-5 * max(1.0, np.abs(b).max()))
 
 
 def mlp(first: np.ndarray, second: np.ndarray) -> tuple[onnx.ModelProto, Network]:
@@ -90,6 +91,23 @@ def test_by_hand() -> None:
     assert [(s.before, s.after) for s in removal.layers] == [((3, 2), (1, 2)), ((1, 3), (1, 1))]
     arrays = [onnx.numpy_helper.to_array(t) for t in smaller.graph.initializer]
     assert sorted(a.tolist() for a in arrays if a.ndim == 1) == [[3.0], [10.0]]
+    same(proto, smaller, (4, 2))
+
+
+def test_a_product_that_is_an_output_takes_its_bias_too() -> None:
+    """sigmoid(0) of the dead unit, times 4, is added to what leaves the network."""
+    net = Network(np.random.default_rng(0))
+    first = net.constant(np.array([[1, 2], [0, 0]], np.float32))
+    x = net.node("Gemm", "x", first, channels=2, transB=1)
+    x = net.node("Sigmoid", x, channels=2)
+    x = net.node("MatMul", x, net.constant(np.array([[3], [4]], np.float32)), channels=1)
+    y = net.node("Neg", x, channels=1)
+    proto = net.proto({"x": ["batch", 2]}, {x: ["batch", 1], y: ["batch", 1]})
+    smaller, removal = shrink(proto)
+    assert [(s.before, s.after) for s in removal.layers] == [((2, 2), (1, 2)), ((1, 2), (1, 1))]
+    assert [end.name for end in smaller.graph.output] == [x, y]
+    arrays = [onnx.numpy_helper.to_array(t).tolist() for t in smaller.graph.initializer]
+    assert [2.0] in arrays
     same(proto, smaller, (4, 2))
 
 
