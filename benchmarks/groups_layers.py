@@ -13,23 +13,21 @@ dense.
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
-import os
-import platform
-import statistics
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime
+from measuring import machine, with_threads
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from lottoc.backends import onnx as backend
+from lottoc.backends.onnx.bench import medians, session
 from lottoc.backends.onnx.structure.cost import Workload
 from lottoc.frontends.onnx_model import open_onnx
 
@@ -48,11 +46,8 @@ SHAPES = (
 BATCHES = (1, 16, 128)
 SPARSITIES = (50, 75, 90, 95)
 FORMATS = ("groups", "auto")
-ROWS = 128
-"""Rows that share their columns."""
-
-LEAST_SECONDS = 0.006
-"""A sample runs a model until about so long has passed."""
+ROWS = {(768, 3072): (64, 128, 256, 384, 768), (4096, 4096): (64, 128, 256, 512)}
+"""Rows that share their columns, where several are tried."""
 
 
 def layer(weight: NDArray[np.float32], bias: NDArray[np.float32], path: Path) -> None:
@@ -70,54 +65,25 @@ def layer(weight: NDArray[np.float32], bias: NDArray[np.float32], path: Path) ->
     onnx.save(model, path)
 
 
-def group_mask(outputs: int, inputs: int, sparsity: int, seed: int) -> NDArray[np.bool_]:
-    """A random mask in which every `ROWS` rows keep the same columns."""
-    rng = np.random.default_rng(seed)
+def group_mask(outputs: int, inputs: int, rows: int, sparsity: int) -> NDArray[np.bool_]:
+    """A random mask in which every `rows` rows keep the same columns."""
+    rng = np.random.default_rng(sparsity)
     kept = round(inputs * (100 - sparsity) / 100)
     mask = np.zeros((outputs, inputs), np.bool_)
-    for start in range(0, outputs, ROWS):
-        mask[start : start + ROWS, rng.choice(inputs, kept, replace=False)] = True
+    for start in range(0, outputs, rows):
+        mask[start : start + rows, rng.choice(inputs, kept, replace=False)] = True
     return mask
 
 
-def session(path: Path, threads: int) -> onnxruntime.InferenceSession:
-    """A session without onnxruntime's warnings."""
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
-    options.log_severity_level = 3
-    # a session's workers would otherwise go on spinning while another session is timed
-    options.add_session_config_entry("session.force_spinning_stop", "1")
-    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-
-
-def medians(
-    sessions: dict[str, onnxruntime.InferenceSession], x: NDArray[np.float32], samples: int
-) -> dict[str, float]:
-    """Seconds a run, for each session; they take turns."""
-    repeats = {}
-    for name, each in sessions.items():
-        for _ in range(3):
-            start = time.perf_counter()
-            each.run(None, {"x": x})
-            took = time.perf_counter() - start
-        repeats[name] = max(1, int(LEAST_SECONDS / took))
-    times: dict[str, list[float]] = {name: [] for name in sessions}
-    for _ in range(samples):
-        for name, each in sessions.items():
-            start = time.perf_counter()
-            for _ in range(repeats[name]):
-                each.run(None, {"x": x})
-            times[name].append((time.perf_counter() - start) / repeats[name])
-    return {name: statistics.median(values) for name, values in times.items()}
-
-
-def cells(shape: tuple[int, int], sparsity: int, quick: bool) -> Iterator[dict[str, Any]]:
+def cells(
+    shape: tuple[int, int], sparsity: int, rows: int, quick: bool
+) -> Iterator[dict[str, Any]]:
     """All batch sizes and thread counts of one layer."""
     inputs, outputs = shape
     rng = np.random.default_rng(inputs + outputs)
     weight = (rng.standard_normal((outputs, inputs)) / np.sqrt(inputs)).astype(np.float32)
     bias = rng.standard_normal(outputs).astype(np.float32)
-    mask = group_mask(outputs, inputs, sparsity, seed=sparsity)
+    mask = group_mask(outputs, inputs, rows, sparsity)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         paths = {"dense": folder / "dense.onnx"}
@@ -131,50 +97,58 @@ def cells(shape: tuple[int, int], sparsity: int, quick: bool) -> Iterator[dict[s
         paths["groups"] = folder / "groups.onnx"
         backend.emit(model, paths["groups"], lambda _: mask, format="groups")
         for threads in (1,) if quick else (1, 2):
-            for batch in BATCHES:
-                files = {
-                    "dense": "dense",
-                    "groups": "groups",
-                    "auto": f"auto {batch}",
-                    "again": "dense",
-                }
-                sessions = {key: session(paths[name], threads) for key, name in files.items()}
-                x = rng.standard_normal((batch, inputs)).astype(np.float32)
-                wanted = x @ (weight * mask).T + bias
-                error = max(
-                    float(np.abs(sessions[f].run(None, {"x": x})[0] - wanted).max())
-                    for f in FORMATS
-                )
-                assert error <= 1e-5 * np.abs(wanted).max(), error
-                seconds = medians(sessions, x, 5 if quick else 21)
+            wanted = (weight * mask, bias)
+            for cell in with_threads(threads, measured, paths, wanted, 5 if quick else 21):
                 yield {
                     "inputs": inputs,
                     "outputs": outputs,
+                    "rows": rows,
                     "sparsity": sparsity,
-                    "batch": batch,
                     "threads": threads,
-                    "auto": stored[batch],
-                    "bytes": {k: paths[name].stat().st_size for k, name in files.items()},
-                    "microseconds": {k: round(s * 1e6, 1) for k, s in seconds.items()},
-                    "speedup": {
-                        f: round(seconds["dense"] / seconds[f], 2) for f in (*FORMATS, "again")
-                    },
-                    "error": error,
+                    "auto": stored[cell["batch"]],
+                    **cell,
                 }
 
 
-def machine() -> dict[str, Any]:
-    """Where the figures come from."""
-    names = [
-        line.partition(":")[2].strip()
-        for line in Path("/proc/cpuinfo").read_text().splitlines()
-        if line.startswith("model name")
-    ]
+def measured(
+    paths: dict[str, Path], masked: tuple[NDArray[np.float32], NDArray[np.float32]], samples: int
+) -> list[dict[str, Any]]:
+    """One layer with all batch sizes, in a process that has its threads."""
+    weight, bias = masked
+    found, rng = [], np.random.default_rng(1)
+    for batch in BATCHES:
+        files = {"dense": "dense", "groups": "groups", "auto": f"auto {batch}", "again": "dense"}
+        sessions = {key: session(paths[name]) for key, name in files.items()}
+        x = rng.standard_normal((batch, weight.shape[1])).astype(np.float32)
+        wanted = x @ weight.T + bias
+        error = max(
+            float(np.abs(sessions[f].run(None, {"x": x})[0] - wanted).max()) for f in FORMATS
+        )
+        assert error <= 1e-5 * np.abs(wanted).max(), error
+        seconds = medians(sessions, {"x": x}, samples)
+        found.append(
+            {
+                "batch": batch,
+                "bytes": {k: paths[name].stat().st_size for k, name in files.items()},
+                "microseconds": {k: round(s * 1e6, 1) for k, s in seconds.items()},
+                "speedup": {
+                    f: round(seconds["dense"] / seconds[f], 2) for f in (*FORMATS, "again")
+                },
+                "error": error,
+            }
+        )
+    return found
+
+
+def least(
+    found: list[dict[str, Any]], shape: tuple[int, int], sparsity: int, rows: int
+) -> dict[str, float]:
+    """The lowest speed-up of a layer in groups for each batch size and number of threads."""
     return {
-        "cpu": names[0] if names else platform.processor(),
-        "cores": os.cpu_count(),
-        "load": os.getloadavg()[0],
-        "onnxruntime": onnxruntime.__version__,
+        f"batch {cell['batch']}, threads {cell['threads']}": cell["speedup"]["groups"]
+        for cell in found
+        if ((cell["inputs"], cell["outputs"]), cell["sparsity"], cell["rows"])
+        == (shape, sparsity, rows)
     }
 
 
@@ -186,11 +160,11 @@ def main() -> None:
     arguments = parser.parse_args()
     found, before = [], machine()
     for shape in SHAPES:
-        for sparsity in SPARSITIES:
-            for cell in cells(shape, sparsity, arguments.quick):
+        for sparsity, rows in itertools.product(SPARSITIES, ROWS.get(shape, (128,))):
+            for cell in cells(shape, sparsity, rows, arguments.quick):
                 found.append(cell)
                 print(
-                    f"{cell['inputs']:>5}x{cell['outputs']:<5} {sparsity} %  "
+                    f"{cell['inputs']:>5}x{cell['outputs']:<5} {sparsity} %  {rows:>3} rows  "
                     f"batch {cell['batch']:>3}  threads {cell['threads']}  "
                     f"dense {cell['microseconds']['dense']:>9.1f} us  "
                     f"groups {cell['speedup']['groups']:>5.2f}x  "
@@ -205,18 +179,15 @@ def main() -> None:
             cell["speedup"]["auto"] for cell in found if cell["auto"] == "groups"
         ),
         "least_dense_again": min(cell["speedup"]["again"] for cell in found),
-        "least_groups_of_large_layers": {
-            str(sparsity): min(
-                cell["speedup"]["groups"]
-                for cell in found
-                if cell["sparsity"] == sparsity
-                and (cell["inputs"], cell["outputs"]) in ((768, 3072), (4096, 4096))
-            )
+        "least_groups": {
+            f"{shape[0]}x{shape[1]} {sparsity} % {rows} rows": least(found, shape, sparsity, rows)
+            for shape, several in ROWS.items()
             for sparsity in (75, 90)
+            for rows in several
         },
     }
     print(json.dumps(summary, indent=1))
-    result = {"machine": before, "rows": ROWS, "summary": summary, "cells": found}
+    result = {"machine": before, "summary": summary, "cells": found}
     (arguments.out / "groups_layers.json").write_text(json.dumps(result, indent=1) + "\n")
 
 

@@ -14,21 +14,18 @@ from __future__ import annotations
 import argparse
 import json
 import logging
-import os
-import platform
-import statistics
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime
+from measuring import machine, with_threads
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
 from lottoc.backends import onnx as backend
+from lottoc.backends.onnx.bench import medians, session
 from lottoc.frontends.onnx_model import OnnxModel, open_onnx
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -87,16 +84,6 @@ def quantized(path: Path) -> None:
     quantize_dynamic(MODEL, path, weight_type=QuantType.QInt8)
 
 
-def session(path: Path, threads: int) -> onnxruntime.InferenceSession:
-    """A session without onnxruntime's warnings."""
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
-    options.log_severity_level = 3
-    # a session's workers would otherwise go on spinning while another session is timed
-    options.add_session_config_entry("session.force_spinning_stop", "1")
-    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-
-
 def sentences(batch: int) -> dict[str, NDArray[np.int64]]:
     """Random tokens; the second half of the last sentence is padding."""
     rng = np.random.default_rng(0)
@@ -110,44 +97,14 @@ def sentences(batch: int) -> dict[str, NDArray[np.int64]]:
     }
 
 
-def medians(
-    sessions: dict[str, onnxruntime.InferenceSession], feed: dict[str, Any], samples: int
-) -> dict[str, float]:
-    """Seconds a run, for each session; they take turns."""
-    times: dict[str, list[float]] = {name: [] for name in sessions}
-    for each in sessions.values():
-        each.run(None, feed)
-    for _ in range(samples):
-        for name, each in sessions.items():
-            start = time.perf_counter()
-            each.run(None, feed)
-            times[name].append(time.perf_counter() - start)
-    return {name: statistics.median(values) for name, values in times.items()}
-
-
 def errors(paths: dict[str, Path], masked: dict[str, Path]) -> dict[str, float]:
     """Largest difference from the masked dense model, over its largest output."""
     feed, found = sentences(2), {}
     for name, path in masked.items():
-        wanted = session(path, 2).run(None, feed)[0]
-        given = session(paths[name], 2).run(None, feed)[0]
+        wanted = session(path).run(None, feed)[0]
+        given = session(paths[name]).run(None, feed)[0]
         found[name] = float(np.abs(given - wanted).max() / np.abs(wanted).max())
     return found
-
-
-def machine() -> dict[str, Any]:
-    """Where the figures come from."""
-    names = [
-        line.partition(":")[2].strip()
-        for line in Path("/proc/cpuinfo").read_text().splitlines()
-        if line.startswith("model name")
-    ]
-    return {
-        "cpu": names[0] if names else platform.processor(),
-        "cores": os.cpu_count(),
-        "load": os.getloadavg()[0],
-        "onnxruntime": onnxruntime.__version__,
-    }
 
 
 def main() -> None:
@@ -178,13 +135,12 @@ def measure(folder: Path, quick: bool) -> dict[str, Any]:
         paths[key], masked[key] = folder / f"{sparsity}.onnx", folder / f"masked{sparsity}.onnx"
         masked_dense(model, masks, masked[key])
         formats[key] = sorted(set(compiled(model, masks, paths[key], "groups")))
-    relative = errors(paths, masked)
+    relative = with_threads(2, errors, paths, masked)
     print("formats", formats, "errors", relative)
     cells = []
     for threads in (1,) if quick else (1, 2):
-        sessions = {key: session(path, threads) for key, path in paths.items()}
         for batch in (1, 8):
-            seconds = medians(sessions, sentences(batch), 7 if quick else 25)
+            seconds = with_threads(threads, timed, paths, batch, 7 if quick else 25)
             speedup = {key: round(seconds["dense"] / s, 2) for key, s in seconds.items()}
             cells.append(
                 {
@@ -202,6 +158,11 @@ def measure(folder: Path, quick: bool) -> dict[str, Any]:
         "formats": formats,
         "cells": cells,
     }
+
+
+def timed(paths: dict[str, Path], batch: int, samples: int) -> dict[str, float]:
+    """Seconds a run of each model."""
+    return medians({key: session(path) for key, path in paths.items()}, sentences(batch), samples)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,15 @@
-"""Times models beside each other in onnxruntime: interleaved, in one process, medians."""
+"""Times models beside each other in onnxruntime: interleaved, in one process, medians.
+
+All sessions of the process share one pool of threads. With a pool each, the idle workers of one
+session go on spinning while another is timed, and with as many threads as cores they take its
+time.
+"""
 
 from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,10 +17,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lottoc.backends.onnx.apart import Ended, call_apart
 from lottoc.backends.onnx.trial import CannotMakeUp, Setting, make_inputs
 from lottoc.diagnostics import InputError, input_error
 
-LEAST_SECONDS = 0.002
+LEAST_SECONDS = 0.005
 """A sample is repeated until it lasts about so long: clocks and caches blur shorter ones."""
 
 
@@ -54,29 +60,82 @@ def bench(
     model does not load or run on such inputs, `bench-mismatch` if they take different inputs.
     """
     for count in threads:
-        sessions = [_session(path, count) for path in (dense, compiled)]
-        names = [sorted(item.name for item in session.get_inputs()) for session in sessions]
-        if names[0] != names[1]:
-            raise input_error(
-                "bench-mismatch",
-                f"{compiled.name} takes {', '.join(names[1])}, "
-                f"{dense.name} takes {', '.join(names[0])}",
-                help=("compare a compiled model with the model that it was compiled from",),
-            )
         for batch in batches:
-            yield _timing(sessions, (dense, compiled), Setting(batch, length), count, samples)
+            try:
+                yield call_apart(_timing, (dense, compiled), Setting(batch, length), count, samples)
+            except Ended as error:
+                raise _failed(compiled, f"cannot be timed at batch {batch}", error) from error
 
 
-def _session(path: Path, threads: int) -> Any:
+def share_threads(threads: int) -> None:
+    """Give this process its pool of threads; once, before the first session."""
+    import onnxruntime
+
+    onnxruntime.set_global_thread_pool_sizes(threads, 1)
+
+
+def session(model: Path | bytes) -> Any:
+    """A session that works in the process's pool, without onnxruntime's warnings."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+    options.use_per_session_threads = False
     options.log_severity_level = 4
-    # a session's workers would otherwise go on spinning while another session is timed
-    options.add_session_config_entry("session.force_spinning_stop", "1")
+    source = model if isinstance(model, bytes) else str(model)
+    return onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+
+
+def medians(
+    sessions: Mapping[str, Any], feed: Mapping[str, NDArray[np.generic]], samples: int
+) -> dict[str, float]:
+    """Seconds a run, for each session; they take turns."""
+    repeats = {}
+    for name, each in sessions.items():
+        took = 1.0
+        for _ in range(3):
+            start = time.perf_counter()
+            each.run(None, feed)
+            took = min(took, time.perf_counter() - start)
+        repeats[name] = max(1, int(LEAST_SECONDS / took))
+    times: dict[str, list[float]] = {name: [] for name in sessions}
+    for _ in range(samples):
+        for name, each in sessions.items():
+            start = time.perf_counter()
+            for _ in range(repeats[name]):
+                each.run(None, feed)
+            times[name].append((time.perf_counter() - start) / repeats[name])
+    return {name: statistics.median(values) for name, values in times.items()}
+
+
+def _timing(paths: tuple[Path, Path], setting: Setting, threads: int, samples: int) -> Timing:
+    share_threads(threads)
+    sessions = [_open(path) for path in paths]
+    names = [", ".join(sorted(item.name for item in each.get_inputs())) for each in sessions]
+    if names[0] != names[1]:
+        raise input_error(
+            "bench-mismatch",
+            f"{paths[1].name} takes {names[1]}, {paths[0].name} takes {names[0]}",
+            help=("compare a compiled model with the model that it was compiled from",),
+        )
     try:
-        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        inputs = make_inputs(sessions[0].get_inputs(), setting)
+    except CannotMakeUp as error:
+        raise _failed(paths[0], "cannot be given inputs", error) from error
+    outputs = []
+    for each, path in zip(sessions, paths, strict=True):
+        try:
+            outputs.append(each.run(None, inputs))
+        except Exception as error:
+            raise _failed(path, f"does not run at batch {setting.batch}", error) from error
+    taken = medians(dict(zip(("dense", "compiled"), sessions, strict=True)), inputs, samples)
+    difference, largest = _difference(*outputs)
+    relative = difference / largest if largest else difference
+    return Timing(setting.batch, threads, taken["dense"], taken["compiled"], difference, relative)
+
+
+def _open(path: Path) -> Any:
+    try:
+        return session(path)
     except Exception as error:
         raise _failed(path, "does not load", error) from error
 
@@ -84,35 +143,6 @@ def _session(path: Path, threads: int) -> Any:
 def _failed(path: Path, what: str, error: Exception) -> InputError:
     reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
     return input_error("bench-failed", f"{path.name} {what}: {reason}", file=str(path))
-
-
-def _timing(
-    sessions: Sequence[Any], paths: Sequence[Path], setting: Setting, threads: int, samples: int
-) -> Timing:
-    try:
-        inputs = make_inputs(sessions[0].get_inputs(), setting)
-    except CannotMakeUp as error:
-        raise _failed(paths[0], "cannot be given inputs", error) from error
-    outputs, repeats = [], 1
-    for session, path in zip(sessions, paths, strict=True):
-        try:
-            outputs.append(session.run(None, inputs))
-            start = time.perf_counter()
-            session.run(None, inputs)
-        except Exception as error:
-            raise _failed(path, f"does not run at batch {setting.batch}", error) from error
-        repeats = max(repeats, int(LEAST_SECONDS / (time.perf_counter() - start)))
-    times: list[list[float]] = [[], []]
-    for _ in range(samples):
-        for session, seconds in zip(sessions, times, strict=True):
-            start = time.perf_counter()
-            for _ in range(repeats):
-                session.run(None, inputs)
-            seconds.append((time.perf_counter() - start) / repeats)
-    difference, largest = _difference(*outputs)
-    dense, compiled = (statistics.median(seconds) for seconds in times)
-    relative = difference / largest if largest else difference
-    return Timing(setting.batch, threads, dense, compiled, difference, relative)
 
 
 def _difference(

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from lottoc.backends.onnx.apart import Result, call_apart
 from lottoc.backends.onnx.reference import write_reference
-from lottoc.backends.onnx.structure.apart import Result, call_apart
 from lottoc.backends.onnx.structure.grouping import (
     GroupedLayer,
     Grouping,

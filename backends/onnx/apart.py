@@ -1,4 +1,4 @@
-"""Calls a function in a process of its own: `python -m lottoc.backends.onnx.structure.apart`.
+"""Calls a function in a process of its own: `python -m lottoc.backends.onnx.apart`.
 
 What it imports and holds in memory is given back before the next step. Function, arguments and
 result travel as pickles through the pipes between the two processes, and nowhere else.
@@ -25,12 +25,12 @@ def call_apart(function: Callable[..., Result], *arguments: object) -> Result:
 
     It has to be a function of a module; its arguments and result have to be fit for pickle.
     """
-    command = [sys.executable, "-m", "lottoc.backends.onnx.structure.apart"]
+    command = [sys.executable, "-m", "lottoc.backends.onnx.apart"]
     job = pickle.dumps((function, arguments))
     done = subprocess.run(command, input=job, capture_output=True, check=False)
     if done.returncode:
         last = done.stderr.decode(errors="replace").strip().splitlines() or ["no message"]
-        raise Ended(f"rewriting the model ended with status {done.returncode}: {last[-1]}")
+        raise Ended(f"{function.__name__} ended with status {done.returncode}: {last[-1]}")
     error, result = pickle.loads(done.stdout)
     if error is not None:
         raise error
