@@ -44,6 +44,13 @@ def build(shape: type[T], given: Mapping[str, Any]) -> T:
         raise OptionError(str(error)) from error
 
 
+def at_least(made: object, **bounds: float) -> None:
+    """Raise `ValueError` for the first option of a dataclass that is below its bound."""
+    for name, bound in bounds.items():
+        if getattr(made, name) < bound:
+            raise ValueError(f"{name} is {getattr(made, name)}, not at least {bound}")
+
+
 def _typed(name: str, value: Any, kind: Any) -> Any:
     arguments = typing.get_args(kind)
     origin = typing.get_origin(kind)

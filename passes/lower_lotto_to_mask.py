@@ -14,11 +14,12 @@ from xdsl.ir import Attribute, Operation, SSAValue
 from xdsl.passes import ModulePass
 from xdsl.rewriter import InsertPoint, Rewriter
 
+from lottoc import criteria
 from lottoc.ir import lotto, mask
 from lottoc.ir.amounts import GLOBAL
 from lottoc.ir.place import pass_failed
-from lottoc.ir.plain import string_array, strings
-from lottoc.ir.types import LayerMaskType, LayerScoresType, WeightType
+from lottoc.ir.plain import from_dictionary, string_array, strings, to_dictionary
+from lottoc.ir.types import LayerMaskType, LayerScoresType, StatisticsType, WeightType
 from lottoc.masks.allocate import pruned_count
 from lottoc.masks.patterns import Pattern, parse
 from lottoc.signature import Layer
@@ -86,8 +87,12 @@ class _Lowering:
         return op.results[0]
 
     def _score(self, op: lotto.ScoreOp) -> PerLayer:
-        """`lotto.score "c" %w` -> `mask.score "c" (mask.weight of %w)` for each layer"""
+        """`lotto.score "c" %w` -> `mask.score "c" (mask.weight of %w)` for each layer
+
+        With a `lotto.gather` in front, once for all layers, if the criterion looks at the network.
+        """
         known = self.layers[lotto.model_of(op.weights)]
+        statistics = self._gather(op)
         result: dict[str, SSAValue] = {}
         for name in strings(op.layers):
             shape = known[name].shape
@@ -107,10 +112,38 @@ class _Lowering:
             result[name] = self._add(
                 op,
                 mask.ScoreOp.build(
-                    operands=[weight], properties=properties, result_types=[LayerScoresType(shape)]
+                    operands=[weight, statistics],
+                    properties=properties,
+                    result_types=[LayerScoresType(shape)],
                 ),
             )
         return result
+
+    def _gather(self, op: lotto.ScoreOp) -> SSAValue | None:
+        name = op.criterion.data
+        if name not in criteria.CRITERIA or not (
+            wanted := criteria.criterion_class(name).statistic
+        ):
+            return None
+        if op.data is None and "inputs" in criteria.needs(name):
+            help = (f'write  {op.name} "{name}" %weights on %data',)
+            raise pass_failed(op, f'"{name}" looks at data, and there is none', help)
+        given: Any = from_dictionary(op.options)
+        properties: dict[str, Attribute] = {
+            "statistic": StringAttr(wanted),
+            "options": to_dictionary(criteria.statistic_options(name, given)),
+            "layers": op.layers,
+        }
+        if op.split is not None:
+            properties |= {"split": op.split, "training": op.training or to_dictionary({})}
+        return self._add(
+            op,
+            lotto.GatherOp.build(
+                operands=[op.weights, op.data, op.masks],
+                properties=properties,
+                result_types=[StatisticsType(lotto.model_of(op.weights))],
+            ),
+        )
 
     def _prune(self, op: lotto.PruneOp) -> PerLayer:
         """The counts that scope and pattern say, each layer's by itself or of all together."""

@@ -8,17 +8,19 @@ from fractions import Fraction
 
 from xdsl.builder import Builder
 from xdsl.context import Context
-from xdsl.dialects.builtin import IntegerAttr, ModuleOp, StringAttr, f64, i64
-from xdsl.ir import Operation, SSAValue
+from xdsl.dialects.builtin import DictionaryAttr, IntegerAttr, ModuleOp, StringAttr, f64, i64
+from xdsl.ir import Attribute, Operation, SSAValue
 from xdsl.passes import ModulePass
 from xdsl.rewriter import InsertPoint, Rewriter
 
+from lottoc.criteria import CRITERIA, criterion_class, rounds
 from lottoc.diagnostics import Diagnostic, RecipeError, did_you_mean
 from lottoc.fields import OptionError, build
 from lottoc.ir import lotto
 from lottoc.ir.place import labels, pass_failed
 from lottoc.ir.plain import Plain, from_dictionary, string_array, to_dictionary
 from lottoc.ir.types import MasksType, ScoresType
+from lottoc.masks.allocate import schedule
 from lottoc.masks.patterns import parse
 from lottoc.methods import METHODS, method_class
 from lottoc.methods.lab import Duration, Method, OptimizerState
@@ -35,6 +37,21 @@ class Target:
     pattern: str
 
 
+def _stages(before: Target | None, after: Target, count: int) -> list[Target]:
+    """What to keep after each of `count` rounds that each prune an equal share of what is left.
+
+    Patterns have rounds of their own, such as fewer and fewer of every M.
+    """
+    density, pattern = Fraction(after.density), parse(after.pattern)
+    if before is None or before.pattern != after.pattern:
+        start = Fraction(before.density) if before else Fraction(1)
+        rounds = [(d, str(p)) for d, p in pattern.rounds(density, count) if d < start]
+        return [Target(str(d), p) for d, p in rounds] or [after]
+    start = Fraction(before.density)
+    pruned = 1 - density / start if start else Fraction(0)
+    return [Target(str(start * (1 - s)), after.pattern) for s in schedule(pruned, count)]
+
+
 @dataclass
 class IrLab:
     """A method's lab that writes operations in front of a `lotto.find`."""
@@ -44,6 +61,8 @@ class IrLab:
     def __post_init__(self) -> None:
         self.builder = Builder(InsertPoint.before(self.find))
         self.training = from_dictionary(self.find.training)
+        self.targets: dict[SSAValue, Target] = {}
+        """What masks were pruned to."""
 
     @property
     def initial(self) -> SSAValue:
@@ -65,10 +84,12 @@ class IrLab:
 
     def rounds(self, count: int) -> list[Target]:
         """An equal share of what is left in each round, or as the pattern says."""
+        self._check_rounds(count)
+        return _stages(None, Target(self.find.density.data, self.find.pattern.data), count)
+
+    def _check_rounds(self, count: int) -> None:
         if not 1 <= count <= _MOST_ROUNDS:
             raise pass_failed(self.find, f"rounds is {count}, not from 1 to {_MOST_ROUNDS}")
-        rounds = parse(self.find.pattern.data).rounds(Fraction(self.find.density.data), count)
-        return [Target(str(density), str(pattern)) for density, pattern in rounds]
 
     def train(
         self,
@@ -83,7 +104,7 @@ class IrLab:
         """`lotto.train`, or nothing when there are no steps."""
         if first == last:
             return weights
-        if self.find.data is None:
+        if self.find.training is None:
             raise pass_failed(self.find, "the method trains, and the ticket has no training")
         properties = {
             "first": IntegerAttr(first, i64),
@@ -101,23 +122,34 @@ class IrLab:
             )
         )
 
-    def score(self, weights: SSAValue) -> SSAValue:
-        """`lotto.score`."""
+    def score(self, weights: SSAValue, masks: SSAValue | None = None) -> SSAValue:
+        """`lotto.score`, on data and under masks if the criterion looks at more than weights."""
+        properties: dict[str, Attribute] = {
+            "criterion": self.find.criterion,
+            "options": self.find.criterion_options,
+            "layers": self.find.layers,
+        }
+        data = None
+        if not self._statistic():
+            masks = None
+        elif self.find.data is not None:
+            data = self.find.data
+            properties |= {"split": StringAttr("train"), "training": self._setting()}
         return self._add(
             lotto.ScoreOp.build(
-                operands=[weights],
-                properties={
-                    "criterion": self.find.criterion,
-                    "options": self.find.criterion_options,
-                    "layers": self.find.layers,
-                },
+                operands=[weights, data, masks],
+                properties=properties,
                 result_types=[ScoresType(lotto.model_of(weights))],
             )
         )
 
+    def _statistic(self) -> str | None:
+        name = self.find.criterion.data  # of unknown ones is said when they are to be evaluated
+        return criterion_class(name).statistic if name in CRITERIA else None
+
     def prune(self, scores: SSAValue, target: Target, within: SSAValue | None = None) -> SSAValue:
         """`lotto.prune`."""
-        return self._add(
+        kept = self._add(
             lotto.PruneOp.build(
                 operands=[scores, within],
                 properties={
@@ -129,6 +161,21 @@ class IrLab:
                 result_types=[MasksType(lotto.model_of(scores))],
             )
         )
+        self.targets[kept] = target
+        return kept
+
+    def select(self, weights: SSAValue, target: Target, within: SSAValue | None = None) -> SSAValue:
+        """`lotto.score` and `lotto.prune`, again and again if the criterion says so."""
+        name = self.find.criterion.data
+        count = (
+            rounds(name, from_dictionary(self.find.criterion_options)) if name in CRITERIA else 1
+        )
+        self._check_rounds(count)
+        before = self.targets.get(within) if within is not None else None
+        for stage in dict.fromkeys(_stages(before, target, count)):
+            within = self.prune(self.score(weights, within), stage, within)
+        assert within is not None
+        return within
 
     def observe(self, moment: str, weights: SSAValue, masks: SSAValue) -> None:
         """`lotto.observe` of sparsity, and of accuracy where there is test data."""
@@ -164,20 +211,24 @@ class IrLab:
         )
 
     def _accuracy(self, weights: SSAValue, masks: SSAValue) -> SSAValue:
-        used: dict[str, Plain] = {
-            k: self.training[k] for k in ("loss", "threads") if k in self.training
-        }
         return self._add(
             lotto.EvaluateOp.build(
                 operands=[weights, self.find.data, masks],
                 properties={
                     "metric": StringAttr("accuracy"),
                     "split": StringAttr("test"),
-                    "training": to_dictionary(used),
+                    "training": self._setting(),
                 },
                 result_types=[f64],
             )
         )
+
+    def _setting(self) -> DictionaryAttr:
+        """What of a training matters where nothing is trained."""
+        used: dict[str, Plain] = {
+            k: self.training[k] for k in ("loss", "threads") if k in self.training
+        }
+        return to_dictionary(used)
 
     def _add(self, op: Operation) -> SSAValue:
         op.location = self.find.location

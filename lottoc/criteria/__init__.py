@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Mapping
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, cast
+
+from lottoc.statistics import Need, statistic_class
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -13,6 +17,7 @@ if TYPE_CHECKING:
 CRITERIA = {
     "magnitude": "lottoc.criteria.magnitude:Magnitude",
     "random": "lottoc.criteria.random:Random",
+    "snip": "lottoc.criteria.snip:Snip",
 }
 
 PLANNED = frozenset(
@@ -21,7 +26,6 @@ PLANNED = frozenset(
         "grad_norm",
         "grasp",
         "obd",
-        "snip",
         "sparsegpt",
         "synflow",
         "task_vector",
@@ -32,9 +36,18 @@ PLANNED = frozenset(
 
 
 class Criterion(Protocol):
-    """A score for every weight of a layer; the fields of its dataclass are its options."""
+    """A score for every weight of a layer; the fields of its dataclass are its options.
 
-    def score(self, weight: NDArray[Any], layer: Layer) -> NDArray[Any]:
+    A field called `rounds` says in how many rounds a ticket is pruned, with new scores in each.
+    """
+
+    statistic: ClassVar[str | None]
+    """What it looks at beside the weight, by its name in `lottoc.statistics`; None if nothing.
+    Options of the statistic are fields of the same names here."""
+
+    def score(
+        self, weight: NDArray[Any], layer: Layer, statistic: NDArray[Any] | None = None
+    ) -> NDArray[Any]:
         """Scores of the weight's shape, float32 or float64; the highest are kept."""
 
 
@@ -43,3 +56,26 @@ def criterion_class(name: str) -> type[Criterion]:
     module, _, attribute = CRITERIA[name].partition(":")
     found: type[Criterion] = getattr(import_module(module), attribute)
     return found
+
+
+def needs(name: str) -> frozenset[Need]:
+    """What a criterion cannot do without; nothing, if it looks at weights alone."""
+    statistic = criterion_class(name).statistic
+    return frozenset() if statistic is None else statistic_class(statistic).needs
+
+
+def statistic_options(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of a criterion's statistic, of those that the criterion is given.
+
+    Defaults are the criterion's, written out: equal statistics are then the same statistic.
+    """
+    shape = criterion_class(name)
+    assert shape.statistic is not None
+    taken = dataclasses.fields(cast(Any, statistic_class(shape.statistic)))
+    defaults = {f.name: f.default for f in dataclasses.fields(cast(Any, shape))}
+    return {f.name: options.get(f.name, defaults[f.name]) for f in taken if f.name in defaults}
+
+
+def rounds(name: str, options: Mapping[str, Any]) -> int:
+    """In how many rounds a criterion prunes, scoring anew in each; 1 for most."""
+    return int(options.get("rounds", getattr(criterion_class(name), "rounds", 1)))

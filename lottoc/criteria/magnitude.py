@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -15,7 +15,11 @@ if TYPE_CHECKING:
 class Magnitude:
     """Keep the largest |w|."""
 
-    def score(self, weight: NDArray[Any], layer: Layer) -> NDArray[Any]:
+    statistic: ClassVar[str | None] = None
+
+    def score(
+        self, weight: NDArray[Any], layer: Layer, statistic: NDArray[Any] | None = None
+    ) -> NDArray[Any]:
         """|w| in float32, or float64 for float64 weights; laid out as the weight is."""
         import numpy as np
 

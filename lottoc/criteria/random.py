@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from lottoc.fields import at_least
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -17,7 +19,14 @@ class Random:
 
     seed: int = 0
 
-    def score(self, weight: NDArray[Any], layer: Layer) -> NDArray[Any]:
+    statistic: ClassVar[str | None] = None
+
+    def __post_init__(self) -> None:
+        at_least(self, seed=0)
+
+    def score(
+        self, weight: NDArray[Any], layer: Layer, statistic: NDArray[Any] | None = None
+    ) -> NDArray[Any]:
         """Uniform scores in [0, 1), float64."""
         from lottoc.masks.mask import stream
 

@@ -20,6 +20,7 @@ from xdsl.ir import Operation, SSAValue
 from lottoc.criteria import criterion_class
 from lottoc.diagnostics import Diagnostic, RecipeError, input_error
 from lottoc.engine.store import Store
+from lottoc.fields import build
 from lottoc.ir import lotto, mask
 from lottoc.ir.place import labels
 from lottoc.ir.plain import from_dictionary, strings
@@ -29,6 +30,7 @@ from lottoc.masks.patterns import Pattern
 from lottoc.masks.select import Each, NonFiniteScores
 from lottoc.progress import Progress
 from lottoc.signature import Layer
+from lottoc.statistics import statistic_class
 
 Value = Callable[[SSAValue], Any]
 """Gives the result that an SSA value stands for."""
@@ -87,9 +89,22 @@ def _load_state(path: Path) -> Sequence[Any]:
     return [State.load(path)]
 
 
+def _save_statistic(path: Path, results: Sequence[Any]) -> None:
+    from lottoc.statistics.files import save
+
+    save(path, results[0])
+
+
+def _load_statistic(path: Path) -> Sequence[Any]:
+    from lottoc.statistics.files import StoredStatistic
+
+    return [StoredStatistic(path)]
+
+
 NUMBERS = Kind(".json", _save_numbers, _load_numbers)
 MASKS = Kind(".masks", _save_masks, _load_masks)
 STATE = Kind(".state", _save_state, _load_state)
+STATISTIC = Kind(".statistic", _save_statistic, _load_statistic)
 
 
 def kind_of(op: Operation) -> Kind | None:
@@ -101,6 +116,9 @@ def kind_of(op: Operation) -> Kind | None:
             return STATE if model_op(op.model).source.data == "torch" else None
         case lotto.EvaluateOp() | lotto.MeasureOp():
             return NUMBERS
+        case lotto.GatherOp():
+            # under masks it serves one round of many, whose outcome, the masks, is kept
+            return STATISTIC if op.masks is None else None
         case _ if op.results and isinstance(op.results[0].type, LayerMaskType):
             return MASKS
     return None
@@ -169,11 +187,32 @@ def _weight(op: mask.WeightOp, value: Value) -> np.ndarray:
 
 def _score(op: mask.ScoreOp, value: Value) -> np.ndarray:
     options: Any = from_dictionary(op.options)
-    criterion: Any = criterion_class(op.criterion.data)(**options)
+    criterion = build(criterion_class(op.criterion.data), options)
     weight = op.weight.owner
     assert isinstance(weight, mask.WeightOp)
     layer = layer_of(weight.weights, op.layer.data)
-    return cast(np.ndarray, criterion.score(value(op.weight), layer))
+    statistic = value(op.statistics)[layer.name] if op.statistics is not None else None
+    return criterion.score(value(op.weight), layer, statistic)
+
+
+def _gather(op: lotto.GatherOp, value: Value) -> Mapping[str, np.ndarray]:
+    from lottoc.statistics.network import TorchNetwork
+    from lottoc.training.settings import fixed_threads
+
+    statistic = build(statistic_class(op.statistic.data), from_dictionary(op.options))
+    setting: Any = from_dictionary(op.training)
+    assert (op.data is None) == (op.split is None)
+    data = value(op.data).split(op.split.data) if op.data and op.split else None
+    masks = _arrays(value(op.masks)) if op.masks is not None else None
+    with fixed_threads(setting.get("threads", 1)):
+        network = TorchNetwork.of(
+            value(model_op(op.weights).result).build(0),
+            value(op.weights),
+            data,
+            masks,
+            setting.get("loss", "cross_entropy"),
+        )
+        return statistic.gather(network, strings(op.layers))
 
 
 def _bundle(op: mask.BundleOp, value: Value) -> dict[str, Mask]:
@@ -188,6 +227,7 @@ TRANSIENT: Mapping[type[Operation], Callable[[Any, Value], Any]] = {
     lotto.ModelOp: _model,
     lotto.DataOp: _data,
     lotto.InitOp: _initial,
+    lotto.GatherOp: _gather,
     mask.WeightOp: _weight,
     mask.ScoreOp: _score,
     mask.BundleOp: _bundle,
@@ -238,6 +278,10 @@ def _train(op: lotto.TrainOp, value: Value, bench: Bench) -> list[Any]:
 
 def _arrays(masks: Mapping[str, Mask]) -> dict[str, np.ndarray]:
     return {name: m.to_bool() for name, m in masks.items()}
+
+
+def _gather_stored(op: lotto.GatherOp, value: Value, bench: Bench) -> list[Any]:
+    return [_gather(op, value)]
 
 
 def _evaluate(op: lotto.EvaluateOp, value: Value, bench: Bench) -> list[Any]:
@@ -338,6 +382,7 @@ STORED: Mapping[type[Operation], Callable[[Any, Value, Bench], list[Any]]] = {
     lotto.InitOp: _init,
     lotto.SignsOp: _signs,
     lotto.TrainOp: _train,
+    lotto.GatherOp: _gather_stored,
     lotto.EvaluateOp: _evaluate,
     lotto.MeasureOp: _measure,
     mask.KeepOp: _keep,

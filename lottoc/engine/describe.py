@@ -23,6 +23,8 @@ def _words(op: Operation) -> str:
             return f"train steps {op.first.value.data} to {op.last.value.data}{masked}"
         case lotto.EvaluateOp() | lotto.MeasureOp():
             return f"{name} {op.metric.data}"
+        case lotto.GatherOp():
+            return f"gather {op.statistic.data}"
     layer = _layer(op)
     return f"{name} {layer}" if layer else name
 

@@ -36,6 +36,8 @@ class Engine:
     """How many results had to be made, rather than found."""
     trained: int = 0
     """How many of them were trainings."""
+    latest: tuple[lotto.GatherOp, Any] | None = None
+    """What was gathered last, and is not kept in the store."""
 
     def run(self, module: ModuleOp) -> None:
         """Make every stored result that an operation with an effect needs."""
@@ -57,7 +59,7 @@ class Engine:
             return ARITHMETIC[type(op)](*(self.value(operand) for operand in op.operands))
         kind = kind_of(op)
         if kind is None:
-            return TRANSIENT[type(op)](op, self.value)
+            return self._gathered(op) if isinstance(op, lotto.GatherOp) else self._passing(op)
         path = self._path(op, kind)
         if path is None:  # damaged or swept away since `run` looked
             block = op.parent_block()
@@ -66,6 +68,16 @@ class Engine:
             path = self._path(op, kind)
             assert path is not None
         return kind.load(path)[value.index]
+
+    def _passing(self, op: Operation) -> Any:
+        return TRANSIENT[type(op)](op, self.value)
+
+    def _gathered(self, op: lotto.GatherOp) -> Any:
+        """Every layer asks for what was gathered; of a schedule's rounds only the last is held."""
+        if self.latest is None or self.latest[0] is not op:
+            self.latest = None  # never two at a time
+            self.latest = (op, self._passing(op))
+        return self.latest[1]
 
     def _path(self, op: Operation, kind: Kind) -> Path | None:
         return self.store.get(self.keys.of(op), kind.suffix)

@@ -125,6 +125,7 @@ def _shapes(op: Operation, models: dict[str, dict[str, Layer]]) -> Iterator[Find
         case mask.ScoreOp() if isinstance(op.weight.owner, mask.WeightOp):
             if op.layer != op.weight.owner.layer:
                 yield op, f'scores layer "{op.weight.owner.layer.data}" as "{op.layer.data}"'
+            yield from _gathered(op, op.weight.owner)
         case mask.BundleOp():
             known = models.get(lotto.model_of(op.result), {})
             for name, value in zip(strings(op.layers), op.masks, strict=True):
@@ -132,6 +133,16 @@ def _shapes(op: Operation, models: dict[str, dict[str, Layer]]) -> Iterator[Find
                     yield op, _differ(name, known[name].shape, mask.mask_type(value).shape)
         case _:
             return
+
+
+def _gathered(op: mask.ScoreOp, weight: mask.WeightOp) -> Iterator[Finding]:
+    if op.statistics is None or not isinstance(op.statistics.owner, lotto.GatherOp):
+        return
+    gathered, scored = lotto.model_of(op.statistics), lotto.model_of(weight.weights)
+    if gathered != scored:
+        yield op, f'scores a weight of "{scored}" with what was gathered over "{gathered}"'
+    elif op.layer.data not in strings(op.statistics.owner.layers):
+        yield op, f'nothing was gathered of layer "{op.layer.data}"'
 
 
 def _layers_shape(

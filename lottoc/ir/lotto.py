@@ -43,7 +43,16 @@ from lottoc.ir.lotto_outcome import (
     RequireOp,
     TicketOp,
 )
-from lottoc.ir.types import DataType, LayerAttr, MasksType, ModelType, ScoresType, WeightsType
+from lottoc.ir.lotto_scores import GatherOp, ScoreOp
+from lottoc.ir.types import (
+    DataType,
+    LayerAttr,
+    MasksType,
+    ModelType,
+    ScoresType,
+    StatisticsType,
+    WeightsType,
+)
 from lottoc.ir.whole import DATA, EVALUATED, MASKS, MODEL, SCORES, WEIGHTS, model_of
 
 __all__ = [
@@ -58,6 +67,7 @@ __all__ = [
     "EmitOp",
     "EvaluateOp",
     "FindOp",
+    "GatherOp",
     "InitOp",
     "LottoDialect",
     "MeasureOp",
@@ -190,14 +200,14 @@ class FindOp(IRDLOperation):
     )
 
     def verify_(self) -> None:
-        """A method trains with data and a training, or not at all; amounts can be kept."""
+        """A method trains with data, or not at all; amounts can be kept."""
         check_scope(self.scope)
         check_density(self.density)
         check_pattern(self.pattern)
         check_plain(options=self.options, training=self.training)
         check_plain(criterion_options=self.criterion_options)
-        if (self.data is None) != (self.training is None):
-            raise VerifyException("data and training come together")
+        if self.data is None and self.training is not None:
+            raise VerifyException("a training needs data")
 
 
 @irdl_op_definition
@@ -237,25 +247,6 @@ class TrainOp(IRDLOperation):
 
 
 @irdl_op_definition
-class ScoreOp(IRDLOperation):
-    """Score every weight of some layers; the highest scores are worth keeping."""
-
-    name = "lotto.score"
-    weights = operand_def(WEIGHTS)
-    criterion = prop_def(StringAttr)
-    options = prop_def(DictionaryAttr)
-    layers = prop_def(ArrayAttr[StringAttr])
-    result = result_def(SCORES)
-    traits = traits_def(Pure())
-    irdl_options = (ParsePropInAttrDict(),)
-    assembly_format = "$criterion $weights attr-dict `:` type($result)"
-
-    def verify_(self) -> None:
-        """Options are plain data."""
-        check_plain(options=self.options)
-
-
-@irdl_op_definition
 class PruneOp(IRDLOperation):
     """Keep the best scores. `density` is the exact kept share of all weights of these layers.
 
@@ -291,6 +282,7 @@ LottoDialect = Dialect(
         FindOp,
         TrainOp,
         ScoreOp,
+        GatherOp,
         PruneOp,
         AndOp,
         OrOp,
@@ -305,7 +297,7 @@ LottoDialect = Dialect(
         TicketOp,
         EmitOp,
     ],
-    [ModelType, WeightsType, MasksType, ScoresType, DataType, LayerAttr],
+    [ModelType, WeightsType, MasksType, ScoresType, StatisticsType, DataType, LayerAttr],
 )
 
 

@@ -26,7 +26,7 @@ from xdsl.utils.exceptions import VerifyException
 
 from lottoc.ir.amounts import check_plain, check_seed
 from lottoc.ir.lotto import WEIGHTS
-from lottoc.ir.types import LayerMaskType, LayerScoresType, MasksType, WeightType
+from lottoc.ir.types import LayerMaskType, LayerScoresType, MasksType, StatisticsType, WeightType
 from lottoc.masks.patterns import UNSTRUCTURED
 
 
@@ -82,20 +82,24 @@ class WeightOp(IRDLOperation):
 
 @irdl_op_definition
 class ScoreOp(IRDLOperation):
-    """Score the weights of one layer by a criterion that looks at no other layer.
+    """Score the weights of one layer, by itself or `with` what was gathered over the network.
 
     `%s = mask.score "magnitude" %w {layer = "fc1", options = {}} : … -> !mask.scores<300x784>`
     """
 
     name = "mask.score"
     weight = operand_def(WeightType)
+    statistics = opt_operand_def(StatisticsType)
     criterion = prop_def(StringAttr)
     layer = prop_def(StringAttr)
     options = prop_def(DictionaryAttr)
     result = result_def(LayerScoresType)
     traits = traits_def(Pure())
     irdl_options = (ParsePropInAttrDict(),)
-    assembly_format = "$criterion $weight attr-dict `:` type($weight) `->` type($result)"
+    assembly_format = (
+        "$criterion $weight (`with` $statistics^)? attr-dict"
+        " `:` type($weight) (`,` type($statistics)^)? `->` type($result)"
+    )
 
     def verify_(self) -> None:
         """Shapes and counts fit together."""

@@ -66,6 +66,13 @@ class ScoresType(_OfModel):
 
 
 @irdl_attr_definition
+class StatisticsType(_OfModel):
+    """One array for each of some layers of a network: what criteria ask of the whole of it."""
+
+    name = "lotto.statistics"
+
+
+@irdl_attr_definition
 class DataType(ParametrizedAttribute, TypeAttribute):
     """A data set."""
 

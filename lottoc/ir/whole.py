@@ -9,7 +9,14 @@ from xdsl.ir import Attribute, SSAValue
 from xdsl.irdl import AnyAttr, ParamAttrConstraint, VarConstraint, eq
 from xdsl.utils.exceptions import VerifyException
 
-from lottoc.ir.types import DataType, MasksType, ModelType, ScoresType, WeightsType
+from lottoc.ir.types import (
+    DataType,
+    MasksType,
+    ModelType,
+    ScoresType,
+    StatisticsType,
+    WeightsType,
+)
 
 # One model variable in every operation: values of different models never meet, and the types of
 # operands follow from the type that the text names.
@@ -18,6 +25,7 @@ MODEL = ParamAttrConstraint(ModelType, (_M,))
 WEIGHTS = ParamAttrConstraint(WeightsType, (_M,))
 MASKS = ParamAttrConstraint(MasksType, (_M,))
 SCORES = ParamAttrConstraint(ScoresType, (_M,))
+STATISTICS = ParamAttrConstraint(StatisticsType, (_M,))
 DATA = eq(DataType())
 NUMBER = eq(Float64Type())
 
@@ -40,5 +48,5 @@ def check_values(metrics: ArrayAttr[StringAttr], values: Sequence[SSAValue]) -> 
 def model_of(value: SSAValue | Attribute) -> str:
     """The name of the model that a whole-network value belongs to."""
     kind = value.type if isinstance(value, SSAValue) else value
-    assert isinstance(kind, ModelType | WeightsType | MasksType | ScoresType)
+    assert isinstance(kind, ModelType | WeightsType | MasksType | ScoresType | StatisticsType)
     return kind.model.data

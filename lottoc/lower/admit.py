@@ -24,6 +24,7 @@ from lottoc.ir.plain import from_dictionary
 from lottoc.lower.check import FORMATS, TARGETS, VALUES, inside_output
 from lottoc.lower.program import Data, NpzSplit
 from lottoc.lower.sources import LOSSES, OPTIMIZERS, SCHEDULES
+from lottoc.statistics import STATISTICS, statistic_class
 from lottoc.training.spec import TrainingSpec
 
 
@@ -65,6 +66,10 @@ class _Split:
 _RELATIVE = "paths in IR are relative to the folder that lottoc runs in"
 
 
+def _said(statistic: str | None) -> str:
+    return f'the statistic "{statistic}"' if statistic else "the weight alone"
+
+
 class _Check:
     def __init__(self, catalog: Catalog, findings: Findings) -> None:
         self.catalog, self.findings = catalog, findings
@@ -91,6 +96,8 @@ class _Check:
                 self._known(op, setting, loss=LOSSES)
             case lotto.SignsOp():
                 self._torch(op, op.weights)
+            case lotto.GatherOp():
+                self._gather(op)
             case mask.ScoreOp():
                 self._criterion(op)
             case lotto.TicketOp():
@@ -201,8 +208,27 @@ class _Check:
             known = did_you_mean(name, criteria.CRITERIA)
             self._wrong(op, f'there is no criterion "{name}"', known)
             return
-        made = self._build(op, criteria.criterion_class(name), op.options)
-        self._least(op, made, seed=0)
+        self._build(op, criteria.criterion_class(name), op.options)
+        wanted = criteria.criterion_class(name).statistic
+        gathered = op.statistics.owner if op.statistics is not None else None
+        found = gathered.statistic.data if isinstance(gathered, lotto.GatherOp) else None
+        if found != wanted:
+            self._wrong(op, f'"{name}" is made from {_said(wanted)}, not from {_said(found)}')
+
+    def _gather(self, op: lotto.GatherOp) -> None:
+        name = op.statistic.data
+        if name not in STATISTICS:
+            self._wrong(op, f'there is no statistic "{name}"', did_you_mean(name, STATISTICS))
+            return
+        self._torch(op, op.weights)
+        shape = statistic_class(name)
+        self._build(op, shape, op.options)
+        if op.data is not None and op.split is not None:
+            self._split(op, op.data, op.split.data)
+        elif "inputs" in shape.needs:
+            self._wrong(op, f'"{name}" looks at data', ("add  on %data",))
+        setting = self._build(op, _Setting, op.training) if op.training else None
+        self._known(op, setting, loss=LOSSES)
 
     def _ticket(self, op: lotto.TicketOp) -> None:
         if op.ticket.data in self.tickets:

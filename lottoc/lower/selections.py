@@ -7,11 +7,12 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
 
-from lottoc import criteria, methods
+from lottoc import methods
 from lottoc.diagnostics import Label
 from lottoc.grammar import syntax
+from lottoc.lower.criterion import check_needs, read_criterion
 from lottoc.lower.patterns import read_pattern
-from lottoc.lower.program import Criterion, Model, Selection, Training
+from lottoc.lower.program import Model, Selection, Training
 from lottoc.lower.read import Reader
 from lottoc.lower.selectors import Selector
 from lottoc.masks.patterns import Pattern
@@ -35,18 +36,25 @@ class Selections:
     trainings: Mapping[str, Training]
 
     def selection(
-        self, block: syntax.Block, keys: Keys, base: Selection | None, training: str | None
+        self,
+        block: syntax.Block,
+        keys: Keys,
+        base: Selection | None,
+        data: str | None,
+        training: str | None,
     ) -> Selection | None:
         """What a block says, and where it is silent, `base`; None after an error."""
         before = len(self.reader.findings.errors)
         layers = self._layers(block, keys, base)
-        criterion = self._criterion(keys, base)
+        criterion = read_criterion(self.reader, keys, base)
         scope = base.scope if base else "global"
         if "scope" in keys:
             scope = self.reader.choice(keys["scope"].value, SCOPES, "scope") or scope
         pattern = read_pattern(self.reader, keys, base.pattern if base else None, layers)
         density = self._density(block, keys, base, pattern)
         method = self._method(keys, base, training)
+        if criterion is not None:
+            check_needs(self.reader, block, criterion, self.model, data)
         if len(self.reader.findings.errors) > before or criterion is None or method is None:
             return None
         assert density is not None
@@ -64,24 +72,6 @@ class Selections:
                 help="add  layers = all",
             )
         return base.layers if base else ()
-
-    def _criterion(self, keys: Keys, base: Selection | None) -> Criterion | None:
-        if "criterion" not in keys:
-            return base.criterion if base else Criterion("magnitude", {})
-        value = keys["criterion"].value
-        head = self.reader.head(value, "a criterion such as magnitude")
-        if head is None:
-            return None
-        name, arguments = head
-        if name in criteria.PLANNED:
-            self.reader.not_yet(f'the criterion "{name}"', value.span)
-            return None
-        if name not in criteria.CRITERIA:
-            known = [*criteria.CRITERIA, *criteria.PLANNED]
-            self.reader.unknown(name, known, "criterion", value.span)
-            return None
-        options = self.reader.options(arguments, criteria.criterion_class(name), name)
-        return None if options is None else Criterion(name, options)
 
     def _density(
         self, block: syntax.Block, keys: Keys, base: Selection | None, pattern: Pattern | None

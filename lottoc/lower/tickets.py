@@ -109,7 +109,7 @@ class Tickets:
         if context is None:
             return None
         read = Selections(self.reader, self.models[context[0]], self.trainings)
-        selection = read.selection(block, keys, base, context[2])
+        selection = read.selection(block, keys, base, context[1], context[2])
         if selection is None or ("weights" in keys and start is None):
             return None
         return Ticket(block.name, *context, block.name_span, found=selection, start=start)

@@ -13,6 +13,7 @@ from xdsl.dialects import arith
 from xdsl.dialects.builtin import ArrayAttr, FloatAttr, IntegerAttr, ModuleOp, StringAttr, f64, i64
 from xdsl.ir import Attribute, Operation, SSAValue
 
+from lottoc import criteria
 from lottoc.diagnostics import Diagnostic, Findings, InputError, Label, RecipeError, Span
 from lottoc.ir import lotto
 from lottoc.ir.place import at, labels
@@ -230,8 +231,9 @@ class _Lowering:
             "density": StringAttr(str(found.density)),
             "pattern": StringAttr(str(found.pattern)),
         }
-        if ticket.training is not None and ticket.data is not None:
+        if ticket.data is not None and (ticket.training or criteria.needs(found.criterion.name)):
             operands[1] = self.dataset(ticket.data)
+        if ticket.data is not None and ticket.training is not None:
             properties["training"] = to_dictionary(self.training(ticket))
         weights = WeightsType(ticket.model)
         op: Any = lotto.FindOp.build(

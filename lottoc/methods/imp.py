@@ -39,7 +39,7 @@ class Imp:
         final = lab.train(theta_k, first=k, last=end, optimizer="keep" if k else "fresh")
         masks: M | None = None
         for number, target in enumerate(lab.rounds(self.rounds), start=1):
-            masks = lab.prune(lab.score(final), target, within=masks)
+            masks = lab.select(final, target, within=masks)
             start = theta_k if self.retrain == "rewind" else final
             final = lab.train(
                 start,

@@ -73,11 +73,18 @@ class Lab(Protocol[W, S, M]):
     ) -> W:
         """Train from step `first` to step `last`; nothing is done if they are equal."""
 
-    def score(self, weights: W) -> S:
-        """Saliency by the ticket's criterion."""
+    def score(self, weights: W, masks: M | None = None) -> S:
+        """Saliency by the ticket's criterion, which may look at the network under masks."""
 
     def prune(self, scores: S, target: Any, within: M | None = None) -> M:
         """Keep the best of what is `within`, as much as a round's target says."""
+
+    def select(self, weights: W, target: Any, within: M | None = None) -> M:
+        """Score and prune to a round's target, in as many rounds as the criterion asks for.
+
+        A criterion such as synflow is scored anew, under the masks found so far, each time it has
+        pruned an equal share of what is left.
+        """
 
     def observe(self, moment: str, weights: W, masks: M) -> None:
         """Note accuracy and sparsity of this moment in the report."""

@@ -11,6 +11,7 @@ from lottoc.methods.lab import Found, Lab, M, S, W
 class OneShot:
     """Score the weights the model comes with, prune, and train what is left if there is a training.
 
+    Criteria that prune in rounds, such as synflow, do so without any training in between.
     To prune once after training use `imp(rounds = 1)`.
     """
 
@@ -21,6 +22,6 @@ class OneShot:
     def find(self, lab: Lab[W, S, M]) -> Found[W, M]:
         """θ_0 → scores → masks → training."""
         (target,) = lab.rounds(1)
-        masks = lab.prune(lab.score(lab.initial), target)
+        masks = lab.select(lab.initial, target)
         final = lab.train(lab.initial, masks, first=0, last=lab.total_steps)
         return Found(masks, lab.initial, final)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -46,7 +47,10 @@ def compile_text(project: Path, text: str, *options: str) -> Result:
     return lottoc("compile", "r.mlir", "-o", "from-ir", "-q", *options)
 
 
-@pytest.mark.parametrize("recipe", [TRAINED, PRUNED], ids=["trained", "pruned"])
+SCORED = TRAINED.replace("winning { ", "winning { criterion = snip(samples = 30)   ")
+
+
+@pytest.mark.parametrize("recipe", [TRAINED, PRUNED, SCORED], ids=["trained", "pruned", "scored"])
 def test_the_same_bytes_from_the_recipe_and_from_both_stages(project: Path, recipe: str) -> None:
     """Each from an empty store, so that nothing is taken over from the build before."""
     texts = {stage: text_of(project, recipe, stage) for stage in ("recipe", "masks")}
@@ -146,6 +150,48 @@ def test_what_cannot_run_is_refused_before_any_work(project: Path, old: str) -> 
     assert help in result.stderr
     assert "--> r.mlir:" in result.stderr
     assert not list(project.glob("from-ir/*"))
+
+
+SNIP = """
+model net { source = torch("net.py:net") }
+data blobs { train = npz("blobs.npz", x = "x_train", y = "y_train") }
+ticket half { layers = all   sparsity = 50%   criterion = snip(samples = 30) }
+emit onnx "net.onnx" { ticket = half }
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ('lotto.gather "gradient"', 'lotto.gather "gradeint"', 'no statistic "gradeint"'),
+        ('norm = "batch"', 'narm = "batch"', 'unknown option "narm"'),
+        ("samples = 30 : i64, seed", "samples = 0 : i64, seed", "samples is 0, not at least 1"),
+        ('mask.score "snip"', 'mask.score "magnitude"', "is made from the weight alone, not from"),
+        ('split = "train", training', 'split = "tarin", training', 'no split "tarin"'),
+        ("training = {}}", 'training = {loss = "odd"}}', 'unknown loss "odd"'),
+    ],
+)
+def test_what_cannot_be_gathered_is_refused_before_any_work(
+    project: Path, old: str, new: str, said: str
+) -> None:
+    text = text_of(project, SNIP, "masks")
+    assert old in text
+    result = compile_text(project, text.replace(old, new))
+    assert result.exit_code == 2
+    assert "error[ir-not-runnable]" in result.stderr
+    assert said in result.stderr
+    assert not (project / "from-ir").exists()
+
+
+def test_what_a_criterion_looks_at_is_there(project: Path) -> None:
+    text = text_of(project, SNIP, "masks")
+    without = re.sub(r" with %\w+ (.*), !lotto.statistics<\"net\">", r" \1", text)
+    result = compile_text(project, without)
+    assert 'made from the statistic "gradient", not from the weight alone' in result.stderr
+    blind = re.sub(r"(lotto.gather .*?) on %\w+ (.*), split.*}", r"\1 \2}", text)
+    result = compile_text(project, blind)
+    assert '"gradient" looks at data' in result.stderr
+    assert "add  on %data" in result.stderr
 
 
 def test_an_onnx_model_cannot_be_trained(project: Path) -> None:

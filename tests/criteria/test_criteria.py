@@ -1,19 +1,21 @@
-"""Scores of the criteria that look at no data."""
+"""Scores of the criteria: what is common to all, and those that look at weights alone."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
 import tracemalloc
+from typing import Any
 
 import ml_dtypes
 import numpy as np
 import pytest
 
-from lottoc.criteria import CRITERIA, PLANNED, criterion_class
+from lottoc.criteria import CRITERIA, PLANNED, criterion_class, needs, statistic_options
 from lottoc.criteria.magnitude import Magnitude
 from lottoc.criteria.random import Random
 from lottoc.signature import Layer
+from lottoc.statistics import STATISTICS, statistic_class
 
 FC = Layer("fc1", "linear", (2, 3))
 
@@ -22,11 +24,27 @@ FC = Layer("fc1", "linear", (2, 3))
 def test_every_criterion_scores_every_weight(name: str) -> None:
     weight = np.array([[-2, 0, 1], [4, -8, 16]], dtype=np.float32)
     criterion = criterion_class(name)()
-    scores = criterion.score(weight, FC)
+    statistic = None if criterion.statistic is None else np.ones_like(weight)
+    scores = criterion.score(weight, FC, statistic)
     assert scores.shape == weight.shape
     assert scores.dtype in (np.float32, np.float64)
-    assert np.array_equal(scores, criterion.score(weight, FC))
+    assert np.array_equal(scores, criterion.score(weight, FC, statistic))
     assert criterion == criterion_class(name)()
+
+
+@pytest.mark.parametrize("name", sorted(STATISTICS))
+def test_every_statistic_is_wanted_and_its_options_are_the_criterions(name: str) -> None:
+    wanted = [c for c in CRITERIA if criterion_class(c).statistic == name]
+    assert wanted
+    statistic: Any = statistic_class(name)
+    assert statistic.needs
+    for criterion in wanted:
+        assert needs(criterion) == statistic.needs
+        assert statistic(**statistic_options(criterion, {})) is not None
+
+
+def test_criteria_that_look_at_weights_alone_need_nothing() -> None:
+    assert needs("magnitude") == needs("random") == frozenset()
 
 
 def test_no_criterion_is_both_built_and_planned() -> None:

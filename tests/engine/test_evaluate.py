@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from xdsl.dialects.builtin import ModuleOp
 
@@ -137,3 +138,90 @@ def test_keys_change_with_the_models_code_and_the_data(project: Path) -> None:
     data = (project / "blobs.npz").read_bytes()
     (project / "blobs.npz").write_bytes(data + b"\0")
     assert not set(after) & set(keys(text, project))
+
+
+SNIP = """
+model net { source = torch("net.py:net") }
+data blobs {
+  train = npz("blobs.npz", x = "x_train", y = "y_train")
+  test  = npz("blobs.npz", x = "x_test",  y = "y_test")
+}
+ticket global { layers = all   criterion = snip   sparsity = 50% }
+ticket layers { layers = all   criterion = snip   sparsity = 80%   scope = layerwise }
+"""
+
+
+def test_what_is_gathered_is_gathered_once(project: Path) -> None:
+    """Without a training: the weights themselves, one gradient, two tickets' masks, two numbers."""
+    (project / "snip.lotto").write_text(SNIP)
+    module, _ = compiled("snip.lotto", project / "s")
+    gathers = [op for op in module.ops if isinstance(op, lotto.GatherOp)]
+    assert len(gathers) == 1
+    first = run("snip.lotto", project / "s")
+    assert len(list((project / "s").glob("*/*.statistic"))) == 1
+    assert first.trained == 0
+    assert run("snip.lotto", project / "s").computed == 0
+    (project / "snip.lotto").write_text(SNIP.replace("80%", "70%"))
+    layers = len([op for op in module.ops if isinstance(op, mask.KeepOp)])
+    assert run("snip.lotto", project / "s").computed == layers + 3  # evaluations of its own
+
+
+def test_the_statistic_is_that_of_the_recipes_weights_and_data(project: Path) -> None:
+    import torch
+    from torch.nn import functional
+
+    from lottoc.frontends.torch_model import open_torch
+
+    (project / "snip.lotto").write_text(SNIP.replace("snip ", "snip(samples = 1000) "))
+    module, store = compiled("snip.lotto", project / "s")
+    engine = Engine(store, Silent())
+    engine.run(module)
+    (op,) = [op for op in module.ops if isinstance(op, lotto.GatherOp)]
+    found = engine.value(op.result)
+    reference = open_torch(project / "net.py", "net").build(0)
+    data = np.load(project / "blobs.npz")
+    x, y = (torch.from_numpy(data[key]) for key in ("x_train", "y_train"))
+    functional.cross_entropy(reference(x.float()), y.long()).backward()
+    for name in found:
+        expected = reference.get_submodule(name).weight.grad.numpy()
+        np.testing.assert_allclose(found[name], expected, rtol=1e-4, atol=1e-6)
+    scores = np.abs(expected * reference.get_submodule(name).weight.detach().numpy())
+    (kept,) = [m for m in module.ops if isinstance(m, mask.KeepOp)][-1:]
+    mask_ = engine.value(kept.result).to_bool()
+    assert scores[mask_].min() >= scores[~mask_].max() * (1 - 1e-3)
+
+
+def test_what_is_gathered_under_masks_is_made_once_and_not_kept(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from lottoc.statistics.gradient import Gradient
+
+    (project / "r.lotto").write_text(
+        (project / "trained.lotto")
+        .read_text()
+        .replace("layers   = linear", "criterion = snip   layers   = linear")
+    )
+    gathered: list[int] = []
+    real = Gradient.gather
+
+    def counted(self: Gradient, network: object, layers: list[str]) -> object:
+        gathered.append(len(network.masks))  # type: ignore[attr-defined]
+        return real(self, network, layers)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Gradient, "gather", counted)
+    run("r.lotto", project / "s")
+    assert gathered == [0, 2, 2]  # three rounds, the first without masks
+    assert len(list((project / "s").glob("*/*.statistic"))) == 1
+
+
+@pytest.mark.parametrize("change", ["samples = 50", "seed = 1", "norm = running"])
+def test_masks_change_with_a_statistics_options(project: Path, change: str) -> None:
+    def key(text: str) -> str:
+        (project / "r.lotto").write_text(text)
+        module, _ = compiled("r.lotto", project / "s")
+        (gather,) = [op for op in module.ops if isinstance(op, lotto.GatherOp)]
+        return Keys().of(gather)
+
+    text = SNIP.partition("ticket layers")[0]
+    assert key(text) == key(text.replace("snip ", "snip(samples = 100) "))
+    assert key(text) != key(text.replace("snip ", f"snip({change}) "))

@@ -52,6 +52,14 @@ HEAD = """
 %d = lotto.data {data = "x", splits = {}, digest = "d"} : !lotto.data
 %1 = mask.weight "fc" of %w : !lotto.weights<"net"> -> !mask.weight<8x6>
 %2 = mask.score "magnitude" %1 {layer = "fc", options = {}} : !mask.weight<8x6> -> !mask.scores<8x6>
+%g = lotto.gather "gradient" %w {options = {}, layers = ["fc"]} : !lotto.statistics<"net">
+%p = lotto.model {model = "twin", source = "onnx", path = "p", digest = "d",
+    layers = [#lotto.layer<"fc", linear, 8x6xf32>, #lotto.layer<"head", linear, 2x8xf32>]}
+    : !lotto.model<"twin">
+%v = lotto.init %p seed 0 : !lotto.weights<"twin">
+%5 = mask.weight "fc" of %v : !lotto.weights<"twin"> -> !mask.weight<8x6>
+%6 = mask.weight "head" of %v : !lotto.weights<"twin"> -> !mask.weight<2x8>
+%h = lotto.gather "gradient" %v {options = {}, layers = ["fc"]} : !lotto.statistics<"twin">
 """
 
 INVALID = {
@@ -131,6 +139,28 @@ INVALID = {
     '%3 = mask.weight "fc" of %w : !lotto.weights<"net"> -> !mask.weight<8x0>': (
         "is not the shape of a weight"
     ),
+    '%3 = lotto.gather "gradient" %w on %d {options = {}, layers = ["fc"]} '
+    ': !lotto.statistics<"net">': "data and split come together",
+    '%3 = lotto.score "snip" %w {options = {}, layers = ["fc"], split = "train"} '
+    ': !lotto.scores<"net">': "data and split come together",
+    '%3 = lotto.gather "gradient" %w {options = {a = unit}, layers = ["fc"]} '
+    ': !lotto.statistics<"net">': "options holds something other than plain data",
+    '%3 = lotto.gather "gradient" %w {options = {}, layers = ["fd"]} '
+    ': !lotto.statistics<"net">': 'model "net" has no layer "fd"',
+    '%3 = lotto.gather "gradient" %v {options = {}, layers = ["fc"]} '
+    ': !lotto.statistics<"net">': "",
+    '%3 = mask.score "snip" %5 with %g {layer = "fc", options = {}} '
+    ': !mask.weight<8x6>, !lotto.statistics<"net"> -> !mask.scores<8x6>': (
+        'scores a weight of "twin" with what was gathered over "net"'
+    ),
+    '%3 = mask.score "snip" %6 with %h {layer = "head", options = {}} '
+    ': !mask.weight<2x8>, !lotto.statistics<"twin"> -> !mask.scores<2x8>': (
+        'nothing was gathered of layer "head"'
+    ),
+    '%3 = mask.score "snip" %1 with %g {layer = "fc", options = {}} '
+    ": !mask.weight<8x6> -> !mask.scores<8x6>": "",
+    '%3 = mask.score "snip" %1 {layer = "fc", options = {}} '
+    ': !mask.weight<8x6>, !lotto.statistics<"net"> -> !mask.scores<8x6>': "",
     '%3 = "mask.bundle"() <{layers = []}> : () -> !lotto.masks<"net">': "names no layer",
 }
 

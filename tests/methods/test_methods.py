@@ -48,11 +48,14 @@ class Bench:
         share = last / self.total_steps
         return np.where(kept, THETA_0 + share * (THETA_T - THETA_0), 0.0)
 
-    def score(self, weights: np.ndarray) -> np.ndarray:
+    def score(self, weights: np.ndarray, masks: np.ndarray | None = None) -> np.ndarray:
         return np.abs(weights)
 
     def prune(self, scores, target, within=None) -> np.ndarray:
         return keep_best(scores, 5 - pruned_count(5, target), within)
+
+    def select(self, weights, target, within=None) -> np.ndarray:
+        return self.prune(self.score(weights, within), target, within)
 
     def observe(self, moment: str, weights: np.ndarray, masks: np.ndarray) -> None:
         self.moments.append(moment)

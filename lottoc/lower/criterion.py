@@ -1,0 +1,64 @@
+"""Checking the `criterion` of a ticket: what it is, and whether the ticket has what it looks at."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from lottoc import criteria
+from lottoc.diagnostics import Label
+from lottoc.grammar import syntax
+from lottoc.lower.program import Criterion, Model, Selection
+from lottoc.lower.read import Reader
+
+
+def read_criterion(
+    reader: Reader, keys: Mapping[str, syntax.Entry], base: Selection | None
+) -> Criterion | None:
+    """The criterion and the options it is given; that of `base` if the ticket names none."""
+    if "criterion" not in keys:
+        return base.criterion if base else Criterion("magnitude", {})
+    value = keys["criterion"].value
+    head = reader.head(value, "a criterion such as magnitude")
+    if head is None:
+        return None
+    name, arguments = head
+    if name in criteria.PLANNED:
+        reader.not_yet(f'the criterion "{name}"', value.span)
+        return None
+    if name not in criteria.CRITERIA:
+        reader.unknown(name, [*criteria.CRITERIA, *criteria.PLANNED], "criterion", value.span)
+        return None
+    shape = criteria.criterion_class(name)
+    options = reader.options(arguments, shape, name)
+    if options is None:
+        return None
+    try:
+        shape(**options)
+    except ValueError as error:
+        reader.findings.error("out-of-range", f"{name}: {error}", value.span)
+        return None
+    return Criterion(name, options)
+
+
+def check_needs(
+    reader: Reader, block: syntax.Block, criterion: Criterion, model: Model, data: str | None
+) -> None:
+    """Refuse a criterion that looks at more than the ticket has."""
+    needs, name = criteria.needs(criterion.name), criterion.name
+    keys = {entry.key: entry for entry in block.entries}
+    place = keys["criterion"].value.span if "criterion" in keys else block.name_span
+    if model.source == "onnx" and needs:
+        reader.findings.error(
+            "needs-torch",
+            f"{name} runs the network, and a network in an ONNX file is only read",
+            Label(place),
+            Label(model.span, "an ONNX file"),
+            help='take the model from its source: torch("file.py:function")',
+        )
+    elif "inputs" in needs and data is None:
+        reader.findings.error(
+            "needs-data",
+            f'{name} looks at examples, and ticket "{block.name}" has no data',
+            place,
+            help='add  data NAME { train = npz("data.npz", x = "x", y = "y") }',
+        )
