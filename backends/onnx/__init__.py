@@ -26,11 +26,11 @@ FORMATS: dict[str, Callable[[], Representation]] = {
     "dense": _module("dense"),
     "sparse": _module("sparse"),
     "packed": _module("packed"),
-    "half": _module("half"),
+    "narrow": _module("narrow"),
 }
-"""Ways to store a masked weight; but for `half`, by the name a recipe gives them."""
+"""Ways to store a masked weight; but for `narrow`, by the name a recipe gives them."""
 
-AUTO = ("dense", "half", "packed")
+AUTO = ("dense", "narrow", "packed")
 """The formats `auto` chooses from: `sparse` is never the smallest that loads everywhere."""
 
 __all__ = [

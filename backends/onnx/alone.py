@@ -12,10 +12,11 @@ from pathlib import Path
 
 import numpy as np
 
-from lottoc.backends.onnx.notes import REMOVED, DamagedNotes, read_notes
+from lottoc.backends.onnx.notes import REMOVED, DamagedNotes, LayerNote, read_notes
 from lottoc.backends.onnx.representation import Found
 from lottoc.backends.onnx.run import Answer, Job, run_apart
 from lottoc.backends.onnx.stored import stored_layers
+from lottoc.backends.onnx.values import NAMES
 from lottoc.backends.onnx.verify import STEPS
 from lottoc.diagnostics import InputError, input_error
 from lottoc.frontends.onnx_file import OnnxFile
@@ -26,11 +27,13 @@ class Soundness:
     """What was checked: layers whose counts agree with the file's notes, and runs.
 
     Without notes `layers` is None: lottoc did not write the file. Without runs, `not_run` says why.
+    `rounding` is the largest relative error that narrower values brought into a layer, as noted.
     """
 
     layers: int | None
     runs: int
     not_run: str = ""
+    rounding: float = 0.0
 
 
 def check_alone(path: Path) -> Soundness:
@@ -43,38 +46,42 @@ def check_alone(path: Path) -> Soundness:
         name = str(path.resolve())
         _demand(path, run_apart(Job(name, folder, "checked", "check")))
         with file.damage_is_an_error():
-            layers = _check_layers(file)
+            layers, rounding = _check_layers(file)
         answer = run_apart(Job(name, folder, "actual", "make-up"))
     if answer.failed == "inputs":
-        return Soundness(layers, 0, answer.reason)
+        return Soundness(layers, 0, answer.reason, rounding)
     _demand(path, answer)
-    return Soundness(layers, answer.trials)
+    return Soundness(layers, answer.trials, rounding=rounding)
 
 
-def _check_layers(file: OnnxFile) -> int | None:
+def _check_layers(file: OnnxFile) -> tuple[int | None, float]:
+    """How many layers were compared with the notes, and the largest rounding noted."""
     try:
         notes = read_notes(file)
     except DamagedNotes as error:
         raise invalid(file.path, "what lottoc noted in the file is damaged") from error
     if notes is None:
-        return None
+        return None, 0.0
     layers = {item.weight.layer.name: item.found for item in stored_layers(file, notes)}
     for note in notes:
         if note.format != REMOVED:
-            _check_layer(file, note.layer, layers.get(note.layer), note.format, note.kept)
-    return len(notes)
+            _check_layer(file, note, layers.get(note.layer))
+    return len(notes), max((note.rounding for note in notes), default=0.0)
 
 
-def _check_layer(file: OnnxFile, name: str, found: Found | None, format: str, kept: int) -> None:
+def _check_layer(file: OnnxFile, note: LayerNote, found: Found | None) -> None:
     if found is None:
-        raise invalid(file.path, f'the weight of layer "{name}" is missing')
-    if found.representation != format:
-        shape = f"stored as {found.representation}, it was written as {format}"
-        raise invalid(file.path, f'layer "{name}" is {shape}')
+        raise invalid(file.path, f'the weight of layer "{note.layer}" is missing')
+    given = (found.representation, NAMES[found.value_type])
+    wanted = (note.format, note.values or NAMES[found.stored.data_type])
+    if given != wanted:
+        what = f"stored as {' '.join(given)}, it was written as {' '.join(wanted)}"
+        raise invalid(file.path, f'layer "{note.layer}" is {what}')
     nonzeros = int(np.count_nonzero(found.value()))
     stored = nonzeros if found.kept is None else found.kept
-    if nonzeros > kept or (found.kept is not None and found.kept != kept):
-        raise invalid(file.path, f'layer "{name}" holds {stored} weights, {kept} were written')
+    if nonzeros > note.kept or (found.kept is not None and found.kept != note.kept):
+        message = f'layer "{note.layer}" holds {stored} weights, {note.kept} were written'
+        raise invalid(file.path, message)
 
 
 def _demand(path: Path, answer: Answer) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import itertools
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -10,6 +11,7 @@ from lottoc.backends.onnx import dense
 from lottoc.backends.onnx.pruned import Content, masked_weight
 from lottoc.backends.onnx.representation import Parts, Unsuitable
 from lottoc.backends.onnx.structure.cost import Prediction
+from lottoc.backends.onnx.values import NAMES, relative_error, rounded
 from lottoc.diagnostics import did_you_mean, input_error
 from lottoc.frontends import onnx_schema as schema
 from lottoc.frontends.onnx_layers import Weight
@@ -22,6 +24,8 @@ GROUPS = "groups"
 class LayerReport:
     """How one layer was written; `nbytes` counts data and decoder, `dense_bytes` the weights.
 
+    `values` is the type of the stored numbers, `rounding` what storing them in it changed:
+    |stored - asked| / |asked| over the kept weights, in the Euclidean norm.
     `units` is [out, in] of the stored weight, smaller than `shape` where dead units have left.
     `predicted` is what the layer takes on the target, where it could be run in groups.
     """
@@ -32,6 +36,8 @@ class LayerReport:
     format: str
     nbytes: int
     dense_bytes: int
+    values: str = ""
+    rounding: float = 0.0
     units: tuple[int, ...] = ()
     predicted: tuple[Prediction, ...] = ()
 
@@ -74,7 +80,8 @@ def choose(content: Content, formats: tuple[str, ...], values: str) -> dict[str,
         elif content.has_new(name):
             whole = masked_weight(content, weight, weight.layer.size, weight.stored.data_type)
             chosen[name] = Choice(dense.encode(whole), layer_report(weight, 0, "", 0))
-    return _worth_sharing(content, chosen, formats)
+    chosen = _worth_sharing(content, chosen, formats, values)
+    return {name: _with_rounding(content, choice) for name, choice in chosen.items()}
 
 
 def _smallest(
@@ -84,10 +91,10 @@ def _smallest(
 
     found: list[Choice] = []
     reasons: list[str] = []
-    for format in formats:
-        own = weight.stored.data_type
-        keep = format == "dense" and len(formats) > 1
-        value_type = own if keep else _value_type(values, own)
+    own = weight.stored.data_type
+    asked = _value_type(values, own)
+    types = {asked, own} if len(formats) > 1 else {asked}
+    for format, value_type in itertools.product(formats, sorted(types)):
         masked = masked_weight(content, weight, kept, value_type)
         try:
             parts = FORMATS[format]().encode(masked)
@@ -95,7 +102,8 @@ def _smallest(
         except Unsuitable as reason:
             reasons.append(str(reason))
             continue
-        found.append(Choice(parts, layer_report(weight, kept, format, parts.payload)))
+        report = layer_report(weight, kept, format, parts.payload)
+        found.append(Choice(parts, replace(report, values=NAMES[value_type])))
     if not found:
         raise input_error(
             "onnx-format",
@@ -106,28 +114,39 @@ def _smallest(
     return min(found, key=lambda choice: choice.report.nbytes)
 
 
+def _with_rounding(content: Content, choice: Choice) -> Choice:
+    """The choice with what the type of its values has changed."""
+    report = choice.report
+    own = content.model.weights[report.name].stored.data_type
+    if report.values == NAMES[own]:
+        return choice
+    value_type = next(key for key, name in NAMES.items() if name == report.values)
+    masked = content.masked(report.name)
+    error = relative_error(masked, rounded(masked, own, value_type))
+    return replace(choice, report=replace(report, rounding=float(f"{error:.3g}")))
+
+
 def _worth_sharing(
-    content: Content, chosen: dict[str, Choice], formats: tuple[str, ...]
+    content: Content, chosen: dict[str, Choice], formats: tuple[str, ...], values: str
 ) -> dict[str, Choice]:
     """In a tiny model the table that packed layers share may outweigh what they save."""
     sharing = [name for name, choice in chosen.items() if choice.parts.shared]
     if "dense" not in formats or not sharing:
         return chosen
-    plain = {name: _smallest_dense(content, chosen[name].report) for name in sharing}
+    others = tuple(format for format in formats if format != "packed")
+    plain = {}
+    for name in sharing:
+        weight, kept = content.model.weights[name], chosen[name].report.kept
+        plain[name] = _smallest(content, weight, kept, others, values)
     saved = sum(plain[n].report.nbytes - chosen[n].report.nbytes for n in sharing)
     tables = {t.name: t.nbytes for name in sharing for t in chosen[name].parts.shared}
     shared = sum(tables.values())
     return chosen if saved > shared else {**chosen, **plain}
 
 
-def _smallest_dense(content: Content, report: LayerReport) -> Choice:
-    weight = content.model.weights[report.name]
-    return _smallest(content, weight, report.kept, ("dense",), "same")
-
-
 def _value_type(values: str, own: int) -> int:
     """The element type asked for, or the weight's own if that is not wider."""
-    known = {name: int(data_type) for data_type, name in schema.FLOATING.items()}
+    known = {name: int(data_type) for data_type, name in NAMES.items()}
     if values != "same" and values not in known:
         raise input_error(
             "onnx-format",
@@ -152,4 +171,5 @@ def layer_report(weight: Weight, kept: int, format: str, nbytes: int) -> LayerRe
     """The report on a layer whose weight has not changed its shape."""
     layer = weight.layer
     itemsize = schema.numpy_type(weight.stored.data_type).itemsize
-    return LayerReport(layer.name, layer.shape, kept, format, nbytes, layer.size * itemsize)
+    dense_bytes = layer.size * itemsize
+    return LayerReport(layer.name, layer.shape, kept, format, nbytes, dense_bytes, layer.dtype)

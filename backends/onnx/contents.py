@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from lottoc.backends.onnx.notes import DamagedNotes, LayerNote, read_notes
 from lottoc.backends.onnx.stored import stored_layers
+from lottoc.backends.onnx.values import NAMES
 from lottoc.frontends.onnx_file import OnnxFile
 from lottoc.frontends.onnx_layers import Weight
 from lottoc.frontends.protobuf import Damaged
@@ -26,7 +27,8 @@ class InspectedLayer:
 
     `pattern` is `groups(ROWS)` if rows are stored in groups, else the tightest N:M (N of every M
     consecutive inputs kept at most) that holds, or `unstructured`, or `dense` without any zeros.
-    `nbytes` counts the stored numbers and positions.
+    `nbytes` counts the stored numbers and positions. `values` is the type of those numbers,
+    `rounding` the relative error that it brought, as noted in the file.
     """
 
     layer: Layer
@@ -34,6 +36,8 @@ class InspectedLayer:
     nonzeros: int
     pattern: str
     nbytes: int
+    values: str
+    rounding: float
 
     @property
     def sparsity(self) -> float:
@@ -52,13 +56,23 @@ def inspect(path: Path) -> list[InspectedLayer]:
 
 
 def _inspect(file: OnnxFile) -> Iterator[InspectedLayer]:
-    for layer in stored_layers(file, _notes(file)):
+    notes = _notes(file)
+    rounding = {note.layer: note.rounding for note in notes or ()}
+    for layer in stored_layers(file, notes):
         found, weight = layer.found, layer.weight
         nonzero = _canonical(found.value(), weight) != 0
         kept = int(np.count_nonzero(nonzero))
         pattern = f"groups({layer.rows})" if layer.rows else find_pattern(nonzero)
         pattern = "dense" if kept == nonzero.size else pattern
-        yield InspectedLayer(weight.layer, found.representation, kept, pattern, found.nbytes)
+        yield InspectedLayer(
+            weight.layer,
+            found.representation,
+            kept,
+            pattern,
+            found.nbytes,
+            NAMES[found.value_type],
+            rounding.get(weight.layer.name, 0.0),
+        )
 
 
 def _notes(file: OnnxFile) -> list[LayerNote] | None:

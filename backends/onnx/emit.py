@@ -43,7 +43,8 @@ def emit(
     """Write `model` with `mask * weight` for each masked layer, and report on those layers.
 
     `format` is `auto`, `groups` or one of `FORMATS`. `values` is `same`, or the narrower type
-    (`float16`) that kept weights are stored in where the format can. Under `auto`, layers are
+    (`float16`, `bfloat16`, `int8`, see `values`) that kept weights are stored in where the format
+    can. Under `auto`, layers are
     grouped where that is faster on the target and for the batch sizes of `workload`. A model of
     2 GiB or more is split into `output` and `output` + ".data" beside it: the model knows the data
     file by that name, so give the final file name, in a temporary folder if need be.
@@ -64,9 +65,16 @@ def emit(
         chosen = choose(content, formats, values)
         parts = {model.weights[name].stored.name: c.parts for name, c in chosen.items()}
         reports = [c.report for c in chosen.values() if c.report.format]
-        notes = write_notes(LayerNote(r.name, r.format, r.kept) for r in reports)
+        notes = write_notes(_note(model, report) for report in reports)
         _write(Rewrite(model.file, parts, notes), output)
     return reports
+
+
+def _note(model: OnnxModel, report: LayerReport) -> LayerNote:
+    """What to note of a layer that was not rewritten."""
+    same = report.values == model.weights[report.name].layer.dtype
+    values = "" if same else report.values
+    return LayerNote(report.name, report.format, report.kept, None, values, report.rounding)
 
 
 def _emit_stage(
@@ -113,18 +121,19 @@ def _staged(
     assert mask is not None
     written, group = stored.get(stage.stored_name(own)), stage.groups.get(own)
     report = layer_report(weight, int(np.count_nonzero(mask)), REMOVED, 0)
-    report = replace(report, units=stage.shapes.get(own, weight.layer.shape[:2]))
+    report = replace(report, values="", units=stage.shapes.get(own, weight.layer.shape[:2]))
     if written is None:
         return report, LayerNote(name, REMOVED, 0)
+    note = replace(_note(stage.model, written), layer=name)
+    report = replace(report, values=written.values, rounding=written.rounding)
     if group is None:
-        report = replace(report, format=written.format, nbytes=written.nbytes)
-        return report, LayerNote(name, written.format, written.kept)
+        return replace(report, format=written.format, nbytes=written.nbytes), note
     nbytes = written.nbytes + 4 * group.grouping.gathered.size
     shape = (*report.units, *weight.layer.shape[2:])
     dims = shape[::-1] if weight.transposed else shape
-    note = GroupNote(own, dims, weight.transposed, group.rows, group.channels)
+    groups = GroupNote(own, dims, weight.transposed, group.rows, group.channels)
     report = replace(report, format=GROUPS, nbytes=nbytes)
-    return report, LayerNote(name, GROUPS, written.kept, note)
+    return report, replace(note, format=GROUPS, group=groups)
 
 
 def _refuse_in_place(model: OnnxModel, output: Path) -> None:

@@ -1,9 +1,9 @@
 """What lottoc notes in a file about each layer, so that the file can be checked on its own.
 
 It is one JSON text in the model's metadata: the version, and for each layer how it is stored and
-how many weights are kept. Grouped layers are noted with the order that their rows and channels
-are stored in: nothing else in the file tells. Without times or paths, equal inputs give equal
-bytes.
+how many weights are kept; of narrower values also their type and what rounding to it changed, of
+grouped layers the order that their rows and channels are stored in: nothing else in the file
+tells. Without times or paths, equal inputs give equal bytes.
 """
 
 from __future__ import annotations
@@ -45,12 +45,18 @@ class GroupNote:
 
 @dataclass(frozen=True)
 class LayerNote:
-    """A layer's format, and how many of the stored weights are kept."""
+    """A layer's format, and how many of the stored weights are kept.
+
+    `values` is the type they are stored in, empty if it is their own, and `rounding` the relative
+    error of that.
+    """
 
     layer: str
     format: str
     kept: int
     group: GroupNote | None = None
+    values: str = ""
+    rounding: float = 0.0
 
 
 def write_notes(notes: Iterable[LayerNote]) -> str:
@@ -58,9 +64,10 @@ def write_notes(notes: Iterable[LayerNote]) -> str:
     layers: dict[str, list[Any]] = {}
     orders: dict[bytes, str] = {}
     for note in notes:
-        layers[note.layer] = [note.format, note.kept]
-        if note.group is not None:
-            layers[note.layer].append(_plain(note.group, note.layer, orders))
+        more = {} if note.group is None else _plain(note.group, note.layer, orders)
+        if note.values:
+            more |= {"values": note.values, "rounding": note.rounding}
+        layers[note.layer] = [note.format, note.kept, *([more] if more else [])]
     content = {"version": lottoc.__version__, "layers": layers}
     return json.dumps(content, separators=(",", ":"), sort_keys=True)
 
@@ -103,7 +110,12 @@ def _read(name: str, layers: dict[str, Any]) -> LayerNote:
     format, kept, *rest = layers[name]
     if not isinstance(format, str) or type(kept) is not int or len(rest) > 1:
         raise TypeError(name)
-    return LayerNote(name, format, kept, _group(rest[0], layers) if rest else None)
+    more = rest[0] if rest else {}
+    values, rounding = more.get("values", ""), more.get("rounding", 0.0)
+    if not isinstance(values, str) or not isinstance(rounding, int | float):
+        raise TypeError(name)
+    group = _group(more, layers) if "weight" in more else None
+    return LayerNote(name, format, kept, group, values, float(rounding))
 
 
 def _group(plain: dict[str, Any], layers: dict[str, Any]) -> GroupNote:

@@ -2,7 +2,7 @@
 
     bits [n/8] --Cast--> --Gather(table [256, 8])--> --Reshape--> m [n]    0 or 1
     CumSum(m) * m = i                       the rank of a kept weight, 0 for a pruned one
-    Gather([0, values...], i) --Reshape--> weight
+    Gather([0, values...], i) --Reshape--> weight, or what the decoder of `values` widens
 
 Where exactly two of every four are kept, twelve weights are one byte (`two_of_four`):
 
@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lottoc.backends.onnx import two_of_four
+from lottoc.backends.onnx import values as value_types
 from lottoc.backends.onnx.parts import NewNode, NewTensor, tensor_of
 from lottoc.backends.onnx.representation import Flat, Found, MaskedWeight, Parts, Unsuitable
 from lottoc.frontends import onnx_schema as schema
@@ -39,7 +40,8 @@ MAX_FOLDED = 1 << 30
 
 BITS, CODES, VALUES, SHAPE, GRID = ".bits", ".codes", ".values", ".shape", ".grid"
 CODE_TABLE = "lottoc.twofour"
-TABLE, FLAT, AXIS, START = "lottoc.table", "lottoc.flat", "lottoc.axis", "lottoc.start"
+TABLE, FLAT, AXIS, START = "lottoc.table", "lottoc.flat", "lottoc.along", "lottoc.start"
+"""Shared by all layers; `structure` makes constants of other names."""
 
 
 def encode(weight: MaskedWeight) -> Parts:
@@ -47,12 +49,14 @@ def encode(weight: MaskedWeight) -> Parts:
     stored = weight.stored
     if weight.opset < MIN_OPSET:
         raise Unsuitable(f"its decoder needs opset {MIN_OPSET}, the model has {weight.opset}")
+    if reason := value_types.too_old(weight.value_type, weight.opset):
+        raise Unsuitable(reason)
     itemsize = max(4, schema.numpy_type(stored.data_type).itemsize)
     if weight.size * itemsize > MAX_FOLDED:
         raise Unsuitable(f"onnxruntime decodes at most {MAX_FOLDED >> 30} GiB a weight at load")
 
     def values() -> Flat:
-        kept = weight.values()[weight.mask()].astype(schema.numpy_type(weight.value_type))
+        kept = weight.values()[weight.mask()]
         return np.concatenate([np.zeros(1, kept.dtype), kept])
 
     name = stored.name
@@ -70,8 +74,9 @@ def encode(weight: MaskedWeight) -> Parts:
     if uneven:
         end = np.array([weight.size], np.int64)
         tensors.append(tensor_of(f"{name}.end", DataType.INT64, end))
-    nodes = (*_mask_decoder(name, grid, uneven), *_decoder(weight))
-    return Parts(tuple(tensors), nodes=nodes, shared=_shared(grid is not None, uneven))
+    scale, nodes = _decoder(weight)
+    nodes = [*_mask_decoder(name, grid, uneven), *nodes]
+    return Parts((*tensors, *scale), nodes=tuple(nodes), shared=_shared(grid is not None, uneven))
 
 
 def _bits(weight: MaskedWeight, length: int) -> NewTensor:
@@ -117,17 +122,21 @@ def _mask_decoder(name: str, grid: tuple[int, int] | None, uneven: bool) -> Iter
         yield NewNode("Reshape", (f"{name}.turned", FLAT), mask)
 
 
-def _decoder(weight: MaskedWeight) -> Iterator[NewNode]:
-    """From the flat mask to the weight."""
+def _decoder(weight: MaskedWeight) -> tuple[tuple[NewTensor, ...], list[NewNode]]:
+    """From the flat mask to the weight; the scales that takes."""
     stored, name = weight.stored, weight.stored.name
     mask = f"{name}.mask"
-    yield NewNode("CumSum", (mask, AXIS), f"{name}.count")
-    yield NewNode("Mul", (f"{name}.count", mask), f"{name}.rank")
     narrow = weight.value_type != stored.data_type
-    yield NewNode("Gather", (name + VALUES, f"{name}.rank"), f"{name}.flat")
-    yield NewNode("Reshape", (f"{name}.flat", name + SHAPE), f"{name}.narrow" if narrow else name)
-    if narrow:
-        yield NewNode("Cast", (f"{name}.narrow",), name, (("to", stored.data_type),))
+    nodes = [
+        NewNode("CumSum", (mask, AXIS), f"{name}.count"),
+        NewNode("Mul", (f"{name}.count", mask), f"{name}.rank"),
+        NewNode("Gather", (name + VALUES, f"{name}.rank"), f"{name}.flat"),
+        NewNode("Reshape", (f"{name}.flat", name + SHAPE), f"{name}.narrow" if narrow else name),
+    ]
+    if not narrow:
+        return (), nodes
+    scale, widening = value_types.decoder(weight, f"{name}.narrow")
+    return scale, nodes + widening
 
 
 def find(file: OnnxFile) -> Iterator[Found]:
@@ -137,16 +146,23 @@ def find(file: OnnxFile) -> Iterator[Found]:
         name = node.outputs[0] if node.outputs else ""
         stored = tensors.get(name + BITS) or tensors.get(name + CODES)
         values, shape = tensors.get(name + VALUES), tensors.get(name + SHAPE)
-        if node.name not in (f"Reshape:{name}", f"Cast:{name}"):
+        if node.name not in (f"Reshape:{name}", f"Cast:{name}", f"Mul:{name}"):
             continue
         if stored is None or values is None or shape is None:
             continue
-        data_type = node.integer("to", 0) if node.op == "Cast" else values.data_type
-        yield _found(name, data_type, stored, values, shape, tensors.get(name + GRID))
+        scale = tensors.get(name + value_types.SCALE)
+        kind = value_types.decoded_type(node, values, scale)
+        yield _found(name, kind, stored, values, scale, shape, tensors.get(name + GRID))
 
 
 def _found(
-    name: str, data_type: int, bits: Tensor, values: Tensor, shape: Tensor, grid: Tensor | None
+    name: str,
+    data_type: int,
+    bits: Tensor,
+    values: Tensor,
+    scale: Tensor | None,
+    shape: Tensor,
+    grid: Tensor | None,
 ) -> Found:
     dims = tuple(int(dim) for dim in shape.read())
 
@@ -162,11 +178,11 @@ def _found(
                 f'"{bits.name}" keeps {ranks.max(initial=0)} weights, '
                 f'"{values.name}" has {table.size - 1}'
             )
-        flat: Flat = table[ranks].astype(schema.numpy_type(data_type))
-        return flat.reshape(dims)
+        numbers = table[ranks].reshape(dims)
+        return value_types.widen(numbers, scale.read() if scale else None, data_type)
 
-    itemsize = schema.numpy_type(values.data_type).itemsize
-    nbytes = bits.size + values.size * itemsize
+    tensors = [bits, values, scale] if scale else [bits, values]
+    nbytes = sum(t.size * schema.item_bytes(t.data_type) for t in tensors)
     stored = Stored(name, data_type, dims)
     return Found(stored, "packed", values.data_type, nbytes, decode, max(0, values.size - 1))
 

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lottoc.backends.onnx.representation import MaskedWeight
+from lottoc.backends.onnx.values import LARGEST, NAMES, Narrow, narrow, rounded
 from lottoc.diagnostics import input_error
 from lottoc.frontends import onnx_schema as schema
 from lottoc.frontends.onnx_layers import Weight
@@ -23,8 +24,8 @@ class Content:
     """What a model shall hold: masks and new weights, both canonical, by layer.
 
     Either may be a function; it is called once or more for each layer, and returns None for a layer
-    without a mask, or with the weights of the file. Weights of the layers in `narrow` are rounded
-    to the element type it gives.
+    without a mask, or with the weights of the file. Kept weights of the layers in `narrow` are
+    rounded to the element type it gives.
     """
 
     model: OnnxModel
@@ -49,9 +50,19 @@ class Content:
             value = self.model.layer(name)
         if value.shape != weight.layer.shape:
             raise ValueError(f"weight of {name} is {value.shape}, not {weight.layer.shape}")
+        own = weight.stored.data_type
+        value = value.astype(schema.numpy_type(own), copy=False)
         if name in self.narrow:
-            value = value.astype(schema.numpy_type(self.narrow[name]))
-        return value.astype(schema.numpy_type(weight.stored.data_type), copy=False)
+            value = rounded(self._masked(name, value), own, self.narrow[name])
+        return value
+
+    def masked(self, name: str) -> NDArray[np.generic]:
+        """The weight of a layer, zero where it is pruned."""
+        return self._masked(name, self.weight(name))
+
+    def _masked(self, name: str, value: NDArray[np.generic]) -> NDArray[np.generic]:
+        mask = self.mask(name)
+        return value if mask is None else np.where(mask, value, np.zeros((), value.dtype))
 
     def has_new(self, name: str) -> bool:
         """Whether a layer's weight may differ from the file's."""
@@ -71,25 +82,39 @@ def masked_weight(content: Content, weight: Weight, kept: int, value_type: int) 
             return np.ones(weight.layer.size, np.bool_)
         return storage(canonical).astype(np.bool_, copy=False)
 
+    own = weight.stored.data_type
+
+    def narrowed() -> Narrow:
+        masked = content.masked(name)
+        stored = narrow(masked, own, value_type)
+        _check_range(masked, stored, value_type, name)
+        return stored
+
     def values() -> NDArray[np.generic]:
-        flat = storage(content.weight(name))
-        if value_type != weight.stored.data_type:
-            _check_range(flat[mask()], value_type, name)
-        return flat
+        exact = value_type == own
+        return storage(content.weight(name) if exact else narrowed().numbers)
 
-    opset = content.model.file.opset
-    return MaskedWeight(weight.stored, kept, opset, value_type, mask, values)
+    def scales() -> NDArray[np.generic]:
+        given = narrowed().scales
+        assert given is not None
+        return given
+
+    opset, axis = content.model.file.opset, 1 if weight.transposed else 0
+    return MaskedWeight(weight.stored, kept, opset, value_type, mask, values, scales, axis)
 
 
-def _check_range(kept: NDArray[np.generic], value_type: int, name: str) -> None:
-    with np.errstate(over="ignore"):
-        narrow = kept.astype(schema.numpy_type(value_type))
-    lost = np.isfinite(kept.astype(np.float64)) & ~np.isfinite(narrow.astype(np.float64))
+def _check_range(masked: NDArray[np.generic], stored: Narrow, value_type: int, name: str) -> None:
+    """Raise `InputError` (onnx-range) for a weight that the narrower type does not have."""
+    if stored.scales is None:
+        lost = np.isfinite(masked) & ~np.isfinite(stored.numbers)
+    else:
+        with np.errstate(over="ignore"):
+            fits = np.isfinite(stored.scales * stored.scales.dtype.type(LARGEST))
+        lost = ~np.isfinite(masked) | ~fits.reshape(-1, *(1,) * (masked.ndim - 1))
     if lost.any():
-        worst = float(np.abs(kept[lost].astype(np.float64)).max())
+        worst = float(np.abs(masked[lost].astype(np.float64)).max())
         raise input_error(
             "onnx-range",
-            f'layer "{name}" has a weight of {worst:g}, too large for '
-            f"{schema.FLOATING[schema.DataType(value_type)]}",
+            f'layer "{name}" has a weight of {worst:g}, too large for {NAMES[value_type]}',
             help=["keep the values in their own type"],
         )

@@ -30,8 +30,9 @@ class MaskedWeight:
     """A weight to be stored, in storage order.
 
     `kept` is the number of weights the mask keeps. `mask()` and `values()` give flat arrays of
-    `size` elements, bool and the weight's own type; they are computed at each call. The numbers are
-    stored as `value_type`, which is the weight's own type or a narrower one.
+    `size` elements, bool and `value_type`: the weight's own type or a narrower one. `scales()`
+    gives what int8 values are multiplied by, of shape `scale_dims`; `out_axis` is the axis of the
+    stored weight along which they differ. All are computed at each call.
     """
 
     stored: Stored
@@ -40,6 +41,14 @@ class MaskedWeight:
     value_type: int
     mask: Callable[[], NDArray[np.bool_]]
     values: Callable[[], Flat]
+    scales: Callable[[], Flat]
+    out_axis: int
+
+    @property
+    def scale_dims(self) -> tuple[int, ...]:
+        """One scale for each output, to be broadcast."""
+        dims = enumerate(self.stored.dims)
+        return tuple(dim if axis == self.out_axis else 1 for axis, dim in dims)
 
     @property
     def size(self) -> int:

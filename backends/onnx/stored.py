@@ -23,12 +23,11 @@ class StoredLayer:
 
 def found_weights(file: OnnxFile) -> dict[str, Found]:
     """Every weight of a file that some representation can decode, by the name of its value."""
-    from lottoc.backends.onnx import FORMATS, half
+    from lottoc.backends.onnx import FORMATS, narrow
 
     found = {w.stored.name: w for load in FORMATS.values() for w in load().find(file)}
-    halves = [name for name, item in found.items() if item.representation == "half"]
-    for name in halves:
-        del found[name + half.VALUES]
+    for name in [name for name, item in found.items() if item.representation == "narrow"]:
+        found.pop(name + narrow.NUMBERS, None)  # of a floating type, it looks like a weight
     return found
 
 

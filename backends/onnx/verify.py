@@ -1,15 +1,16 @@
 """Proves that a written ONNX file holds what it should, by reading it back and running it.
 
 Nothing the writer had in memory is used: the file is opened anew, each pruned weight is decoded
-and compared bit by bit with mask times weight, all else is compared with the source model, the
-checker of the ONNX project reads the file, and onnxruntime runs it beside the masked dense model.
+and compared bit by bit with mask times weight, rounded to the type of its values; all else is
+compared with the source model, the checker of the ONNX project reads the file, and onnxruntime
+runs it beside the masked dense model, which holds the same rounded weights.
 """
 
 from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import cast
 
@@ -34,7 +35,11 @@ from lottoc.frontends.onnx_model import OnnxModel
 
 @dataclass(frozen=True)
 class Trial:
-    """One run beside the masked dense model; `relative` is the error over the largest output."""
+    """One run beside the masked dense model; `relative` is the error over the largest output.
+
+    Where the graph was rewritten and values are narrower, it is the larger of two errors: of the
+    rewriting before it was rounded, and of the file against the rewriting rounded.
+    """
 
     shapes: dict[str, tuple[int, ...]]
     error: float
@@ -69,7 +74,8 @@ def verify(
     """Check the file that `emit` wrote to `path`, in the same `format` for the same `workload`.
 
     Where emit rewrites the graph, the rewriting is done once more: the file is compared bit by bit
-    with what comes out, and its outputs with those of the masked dense model as it was.
+    with what comes out, and its outputs with those of the masked dense model as it was. If values
+    are narrower too, that is two steps: before and after rounding.
 
     Raises `LottoError` (`verify-failed`) that names the layer or output, with the numbers.
     """
@@ -78,10 +84,12 @@ def verify(
         stage = restructure(content, Path(folder), workload.rule(format))
         if stage is None:
             report = _read_back(path, content)
+            _run_both(path, content, None, report, tolerance)
         else:
-            report = _read_back(path, Content(stage.model, stage.mask, None, {}))
+            rewritten = Content(stage.model, stage.mask, None, {})
+            report = _read_back(path, rewritten)
             _check_groups(path, content, stage)
-    _run_both(path, content, report, tolerance)
+            _run_both(path, content, rewritten if rewritten.narrow else None, report, tolerance)
     return report
 
 
@@ -108,7 +116,6 @@ def _check_groups(path: Path, content: Content, stage: Stage) -> None:
 
     Weights that lost dead units are compared by the runs only.
     """
-    narrow = cast(dict[str, int], content.narrow)
     try:
         file = OnnxFile(path)
         with file.damage_is_an_error():
@@ -120,11 +127,15 @@ def _check_groups(path: Path, content: Content, stage: Stage) -> None:
                     continue
                 if own not in found:
                     raise failure(path, f'nothing is noted of the groups of layer "{name}"')
-                if found[own].value_type != weight.stored.data_type:
-                    narrow[name] = found[own].value_type
-                _check_layer(weight, found[own], content)
+                _check_layer(weight, found[own], _narrowed(content, name, found[own]))
     except InputError as error:
         raise failure(path, error.diagnostics[0].message) from error
+
+
+def _narrowed(content: Content, name: str, found: Found) -> Content:
+    """The content with one layer in the type that it is stored in."""
+    own = content.model.weights[name].stored.data_type
+    return content if found.value_type == own else replace(content, narrow={name: found.value_type})
 
 
 def _notes(file: OnnxFile) -> list[LayerNote]:
@@ -151,10 +162,7 @@ def _check_layer(weight: Weight, found: Found, content: Content) -> None:
         raise failure(
             content.model.path, f'layer "{name}" is {found.stored}, expected {weight.stored}'
         )
-    mask = content.mask(name)
-    values = content.weight(name)
-    kept = np.ones(values.shape, np.bool_) if mask is None else mask
-    expected = np.where(kept, values, np.zeros((), values.dtype))
+    expected = content.masked(name)
     actual = found.value().T if weight.transposed else found.value()
     wrong = _bits(actual) != _bits(expected)
     if wrong.any():
@@ -171,7 +179,14 @@ def _bits(array: NDArray[np.generic]) -> NDArray[np.generic]:
     return np.ascontiguousarray(array).view(f"u{array.dtype.itemsize}")
 
 
-def _run_both(path: Path, content: Content, report: VerifyReport, tolerance: float) -> None:
+def _run_both(
+    path: Path, content: Content, rounded: Content | None, report: VerifyReport, tolerance: float
+) -> None:
+    """Run the file beside the masked dense model.
+
+    `rounded` is the rewritten model with the narrower weights of the file, if it has both: then
+    that is what the file is compared with, and the rewritten model itself with the masked one.
+    """
     with tempfile.TemporaryDirectory(prefix="lottoc-verify-") as name:
         folder, file = Path(name), str(path.resolve())
         _demand(path, run_apart(Job(file, name, "checked", "check")))
@@ -180,7 +195,16 @@ def _run_both(path: Path, content: Content, report: VerifyReport, tolerance: flo
             report.not_run = f"the masked dense model does not run: {expected.reason}"
             return
         _demand(path, run_apart(Job(file, name, "actual", "run")))
-        _compare_trials(path, folder, expected, report, tolerance)
+        pairs = [("actual", "expected")]
+        if rounded is not None:
+            whole = str(rounded.model.path)
+            _demand(path, run_apart(Job(whole, name, "rewritten", "run")))
+            job = write_reference(rounded, folder)
+            _demand(path, run_apart(replace(job, outputs="rounded", step="run")))
+            pairs = [("rewritten", "expected"), ("actual", "rounded")]
+        for number in range(expected.trials):
+            trials = [_compare_trial(path, folder, *pair, number, tolerance) for pair in pairs]
+            report.trials.append(max(trials, key=lambda trial: trial.relative))
 
 
 def _demand(path: Path, answer: Answer) -> None:
@@ -196,21 +220,20 @@ STEPS = {
 }
 
 
-def _compare_trials(
-    path: Path, folder: Path, expected: Answer, report: VerifyReport, tolerance: float
-) -> None:
-    for number in range(expected.trials):
-        with (
-            np.load(folder / f"inputs-{number}.npz") as inputs,
-            np.load(folder / f"expected-{number}.npz") as wanted,
-            np.load(folder / f"actual-{number}.npz") as given,
-        ):
-            shapes = {name: inputs[name].shape for name in inputs.files}
-            errors = [
-                _compare(path, name, given[name], wanted[name], tolerance) for name in wanted.files
-            ]
-        worst = max(errors, default=(0.0, 0.0))
-        report.trials.append(Trial(shapes, worst[0], max((e[1] for e in errors), default=0.0)))
+def _compare_trial(
+    path: Path, folder: Path, actual: str, expected: str, number: int, tolerance: float
+) -> Trial:
+    with (
+        np.load(folder / f"inputs-{number}.npz") as inputs,
+        np.load(folder / f"{expected}-{number}.npz") as wanted,
+        np.load(folder / f"{actual}-{number}.npz") as given,
+    ):
+        shapes = {name: inputs[name].shape for name in inputs.files}
+        errors = [
+            _compare(path, name, given[name], wanted[name], tolerance) for name in wanted.files
+        ]
+    error, relative = (max((e[at] for e in errors), default=0.0) for at in (0, 1))
+    return Trial(shapes, error, relative)
 
 
 def _compare(

@@ -52,10 +52,12 @@ def _plain(found: InspectedLayer) -> dict[str, Any]:
         "sparsity": found.sparsity,
         "pattern": found.pattern,
         "bytes": found.nbytes,
+        "values": found.values,
+        "rounding": found.rounding,
     }
 
 
-_HEAD = ("layer", "shape", "format", "kept", "sparsity", "pattern", "bytes")
+_HEAD = ("layer", "shape", "format", "values", "kept", "sparsity", "pattern", "bytes")
 
 
 def _table(file: Path, layers: Sequence[InspectedLayer], size: int) -> str:
@@ -72,11 +74,17 @@ def _row(found: InspectedLayer) -> tuple[str, ...]:
         found.layer.name,
         "×".join(map(str, found.layer.shape)),
         found.format,
+        value_text(found.values, found.rounding),
         f"{found.nonzeros:,}",
         f"{found.sparsity:.2%}",
         found.pattern,
         f"{found.nbytes:,}",
     )
+
+
+def value_text(values: str, rounding: float) -> str:
+    """The type of stored numbers, and the relative error that rounding to it brought."""
+    return f"{values} ±{rounding:.2g}" if rounding else values or "–"
 
 
 def _cells(row: Sequence[str], widths: Sequence[int]) -> list[str]:

@@ -8,12 +8,13 @@ from typing import Annotated, Any
 
 import typer
 
+from lottoc.commands.inspect import value_text
 from lottoc.commands.options import Format, FormatOption, Quiet
 from lottoc.commands.run import run
 from lottoc.diagnostics import Findings, input_error
 
 EXAMPLE = "Example: lottoc report out"
-_HEAD = ("layer", "shape", "kept", "format", "bytes", "of dense", "predicted")
+_HEAD = ("layer", "shape", "kept", "format", "values", "bytes", "of dense", "predicted")
 
 
 def report(
@@ -71,6 +72,7 @@ def _row(layer: dict[str, Any]) -> tuple[str, ...]:
         "×".join(map(str, layer["shape"])),
         f"{1 - layer['sparsity']:.2%}",
         str(layer["format"]),
+        value_text(layer["values"], layer["rounding"]),
         f"{layer['nbytes']:,}",
         f"{layer['nbytes'] / layer['dense_bytes']:.1%}",
         _predicted(layer),

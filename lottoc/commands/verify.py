@@ -44,5 +44,7 @@ def _text(sound: Soundness) -> str:
         counts = "not written by lottoc, so no counts to compare"
     else:
         counts = f"{sound.layers} pruned layer{'' if sound.layers == 1 else 's'} as written"
+    if sound.rounding:
+        counts += f", values rounded by {sound.rounding:.2g} of their size at most"
     ran = f"not run, {sound.not_run}" if sound.not_run else "onnxruntime loads and runs it"
     return f"well formed; {counts}; {ran}"

@@ -19,7 +19,7 @@ from lottoc.lower.tickets import Tickets
 from lottoc.lower.warnings import warn
 
 FORMATS = ("auto", "dense", "sparse", "packed", "groups")
-VALUES = ("same", "float32", "float16")
+VALUES = ("same", "float32", "float16", "bfloat16", "int8")
 TARGETS = ("onnxruntime-cpu",)
 PLANNED_EMITS = ("fx", "adapter", "hf")
 

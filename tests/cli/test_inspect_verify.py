@@ -55,6 +55,8 @@ def test_what_was_written_is_shown_and_verified(format: str, tmp_path: Path) -> 
         "sparsity": 0.5,
         "pattern": "2:4",
         "bytes": nbytes,
+        "values": "float32",
+        "rounding": 0.0,
     }
     sound = lottoc("verify", file, "--format", "json")
     assert sound.exit_code == 0, sound.output
@@ -65,8 +67,10 @@ def test_what_was_written_is_shown_and_verified(format: str, tmp_path: Path) -> 
 
 def test_the_table(tmp_path: Path) -> None:
     lines = lottoc("inspect", written(tmp_path, "packed")).stdout.splitlines()
-    assert lines[0].split() == ["layer", "shape", "format", "kept", "sparsity", "pattern", "bytes"]
-    assert lines[1].split() == ["fc", "16×24", "packed", "192", "50.00%", "2:4", "804"]
+    head = ["layer", "shape", "format", "values", "kept", "sparsity", "pattern", "bytes"]
+    assert lines[0].split() == head
+    row = ["fc", "16×24", "packed", "float32", "192", "50.00%", "2:4", "804"]
+    assert lines[1].split() == row
     assert lines[2].startswith("packed.onnx: ")
     assert "50.00% of 384 weights are zero" in lines[2]
 
