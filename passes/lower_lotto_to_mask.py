@@ -49,6 +49,9 @@ class _Lowering:
                 self._masks(op, self._unary(op))
             case lotto.ShuffleOp():
                 self._masks(op, self._shuffle(op))
+            case lotto.TrainSparseOp():
+                self._moved(op)
+                return
             case mask.BundleOp():
                 self.masks[op.result] = dict(zip(strings(op.layers), op.masks, strict=True))
                 return
@@ -201,6 +204,35 @@ class _Lowering:
             raise pass_failed(op, f'masks of different layers: "{only}" is only in one of them')
         layerwise = mask.LAYERWISE[op.name]
         return {name: self._add(op, layerwise(lhs[name], rhs[name])) for name in lhs}
+
+    def _moved(self, op: lotto.TrainSparseOp) -> None:
+        """Training gives all masks together: `mask.layer` takes them apart, a bundle of these
+        stands for them wherever they are used."""
+        if all(isinstance(use.operation, mask.LayerOp) for use in op.masks.uses):
+            return
+        known = self.layers[lotto.model_of(op.masks)]
+        pattern = parse(op.pattern.data)
+        layers = {
+            name: mask.LayerOp.build(
+                operands=[op.masks],
+                properties={"layer": StringAttr(name)},
+                result_types=[LayerMaskType(known[name].shape, pattern)],
+            )
+            for name in strings(op.layers)
+        }
+        bundle = mask.BundleOp.build(
+            operands=[[layer.result for layer in layers.values()]],
+            properties={"layers": op.layers},
+            result_types=[op.masks.type],
+        )
+        made = [*layers.values(), bundle]
+        for new in made:
+            new.location = op.location
+        Builder(InsertPoint.after(op)).insert(made)
+        op.masks.replace_uses_with_if(
+            bundle.result, lambda use: not isinstance(use.operation, mask.LayerOp)
+        )
+        self.masks[bundle.result] = {name: layer.result for name, layer in layers.items()}
 
     def _unary(self, op: lotto.NotOp) -> PerLayer:
         return {

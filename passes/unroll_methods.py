@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Any
 
 from xdsl.builder import Builder
 from xdsl.context import Context
@@ -121,6 +122,39 @@ class IrLab:
                 result_types=[self.find.weights.type],
             )
         )
+
+    def train_sparse(
+        self,
+        update: str,
+        weights: SSAValue,
+        masks: SSAValue | None,
+        options: Mapping[str, Any],
+        *,
+        first: int,
+        last: int,
+    ) -> tuple[SSAValue, SSAValue]:
+        """`lotto.train_sparse`."""
+        if self.find.data is None or first == last:
+            raise pass_failed(self.find, "the method trains, and the ticket has no training")
+        model = lotto.model_of(weights)
+        op: Any = lotto.TrainSparseOp.build(
+            operands=[weights, self.find.data, masks],
+            properties={
+                "update": StringAttr(update),
+                "options": to_dictionary(options),
+                "layers": self.find.layers,
+                "scope": self.find.scope,
+                "density": self.find.density,
+                "pattern": self.find.pattern,
+                "first": IntegerAttr(first, i64),
+                "last": IntegerAttr(last, i64),
+                "optimizer": StringAttr(lotto.FRESH),
+                "training": to_dictionary(self.training),
+            },
+            result_types=[MasksType(model), self.find.weights.type],
+        )
+        self._add(op)
+        return op.masks, op.final
 
     def score(self, weights: SSAValue, masks: SSAValue | None = None) -> SSAValue:
         """`lotto.score`, on data and under masks if the criterion looks at more than weights."""

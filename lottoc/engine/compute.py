@@ -102,9 +102,25 @@ def _load_statistic(path: Path) -> Sequence[Any]:
 
 
 NUMBERS = Kind(".json", _save_numbers, _load_numbers)
+
+
+def _save_sparse(path: Path, results: Sequence[Any]) -> None:
+    masks, state = results
+    state.with_masks(_arrays(masks)).save(path)
+
+
+def _load_sparse(path: Path) -> Sequence[Any]:
+    from lottoc.training.state import State
+
+    state = State.load(path)
+    return [state.masks(), state.without_masks()]
+
+
 MASKS = Kind(".masks", _save_masks, _load_masks)
 STATE = Kind(".state", _save_state, _load_state)
 STATISTIC = Kind(".statistic", _save_statistic, _load_statistic)
+SPARSE = Kind(".state", _save_sparse, _load_sparse)
+"""Masks and weights that were trained together."""
 
 
 def kind_of(op: Operation) -> Kind | None:
@@ -112,6 +128,10 @@ def kind_of(op: Operation) -> Kind | None:
     match op:
         case lotto.TrainOp() | lotto.SignsOp():
             return STATE
+        case lotto.TrainSparseOp():
+            return SPARSE
+        case mask.LayerOp():
+            return None
         case lotto.InitOp():
             return STATE if model_op(op.model).source.data == "torch" else None
         case lotto.EvaluateOp() | lotto.MeasureOp():
@@ -185,6 +205,11 @@ def _weight(op: mask.WeightOp, value: Value) -> np.ndarray:
     return weights.layer(op.layer.data)
 
 
+def _layer(op: mask.LayerOp, value: Value) -> Mask:
+    masks: Mapping[str, Mask] = value(op.masks)
+    return masks[op.layer.data]
+
+
 def _score(op: mask.ScoreOp, value: Value) -> np.ndarray:
     options: Any = from_dictionary(op.options)
     criterion = build(criterion_class(op.criterion.data), options)
@@ -229,6 +254,7 @@ TRANSIENT: Mapping[type[Operation], Callable[[Any, Value], Any]] = {
     lotto.InitOp: _initial,
     lotto.GatherOp: _gather,
     mask.WeightOp: _weight,
+    mask.LayerOp: _layer,
     mask.ScoreOp: _score,
     mask.BundleOp: _bundle,
 }
@@ -274,6 +300,12 @@ def _train(op: lotto.TrainOp, value: Value, bench: Bench) -> list[Any]:
             checkpoint=lambda s: bench.store.put_partial(bench.key, s.save),
         )
     return [result]
+
+
+def _train_sparse(op: lotto.TrainSparseOp, value: Value, bench: Bench) -> list[Any]:
+    from lottoc.engine.sparse import train_sparse
+
+    return train_sparse(op, value, bench)
 
 
 def _arrays(masks: Mapping[str, Mask]) -> dict[str, np.ndarray]:
@@ -383,6 +415,7 @@ STORED: Mapping[type[Operation], Callable[[Any, Value, Bench], list[Any]]] = {
     lotto.SignsOp: _signs,
     lotto.TrainOp: _train,
     lotto.GatherOp: _gather_stored,
+    lotto.TrainSparseOp: _train_sparse,
     lotto.EvaluateOp: _evaluate,
     lotto.MeasureOp: _measure,
     mask.KeepOp: _keep,

@@ -21,6 +21,9 @@ def _words(op: Operation) -> str:
         case lotto.TrainOp():
             masked = " under a mask" if op.masks is not None else ""
             return f"train steps {op.first.value.data} to {op.last.value.data}{masked}"
+        case lotto.TrainSparseOp():
+            steps = f"steps {op.first.value.data} to {op.last.value.data}"
+            return f"train {steps}, masks moved by {op.update.data}"
         case lotto.EvaluateOp() | lotto.MeasureOp():
             return f"{name} {op.metric.data}"
         case lotto.GatherOp():

@@ -104,11 +104,11 @@ class Engine:
         return needed, found
 
     def _make_all(self, needed: set[Operation], order: Iterable[Operation]) -> None:
-        trainings = sum(isinstance(op, lotto.TrainOp) for op in needed)
+        trainings = sum(isinstance(op, lotto.TRAININGS) for op in needed)
         number = 0
         for op in order:
             if op in needed:
-                number += isinstance(op, lotto.TrainOp)
+                number += isinstance(op, lotto.TRAININGS)
                 self._make(op, f"training {number} of {trainings}")
 
     def _make(self, op: Operation, label: str) -> None:
@@ -120,7 +120,7 @@ class Engine:
         self.store.drop_partial(key)
         self.trace("computed", describe(op), key)
         self.computed += 1
-        self.trained += isinstance(op, lotto.TrainOp)
+        self.trained += isinstance(op, lotto.TRAININGS)
 
 
 def _demanded(op: Operation) -> Iterable[SSAValue]:

@@ -122,6 +122,12 @@ def _shapes(op: Operation, models: dict[str, dict[str, Layer]]) -> Iterator[Find
     match op:
         case mask.WeightOp():
             yield from _layers_shape(op, lotto.model_of(op.weights), models)
+        case mask.LayerOp():
+            layer = models.get(lotto.model_of(op.masks), {}).get(op.layer.data)
+            if layer is None:
+                yield op, f'model "{lotto.model_of(op.masks)}" has no layer "{op.layer.data}"'
+            elif layer.shape != mask.mask_type(op.result).shape:
+                yield op, _differ(layer.name, layer.shape, mask.mask_type(op.result).shape)
         case mask.ScoreOp() if isinstance(op.weight.owner, mask.WeightOp):
             if op.layer != op.weight.owner.layer:
                 yield op, f'scores layer "{op.weight.owner.layer.data}" as "{op.layer.data}"'

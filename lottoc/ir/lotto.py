@@ -44,6 +44,7 @@ from lottoc.ir.lotto_outcome import (
     TicketOp,
 )
 from lottoc.ir.lotto_scores import GatherOp, ScoreOp
+from lottoc.ir.lotto_sparse import FRESH, KEEP, TrainSparseOp, check_steps
 from lottoc.ir.types import (
     DataType,
     LayerAttr,
@@ -61,6 +62,7 @@ __all__ = [
     "EVALUATED",
     "FRESH",
     "KEEP",
+    "TRAININGS",
     "WEIGHTS",
     "AndOp",
     "DataOp",
@@ -83,13 +85,11 @@ __all__ = [
     "SubOp",
     "TicketOp",
     "TrainOp",
+    "TrainSparseOp",
     "XorOp",
     "layers_of",
     "model_of",
 ]
-
-FRESH = "fresh"
-KEEP = "keep"
 
 
 @irdl_op_definition
@@ -238,11 +238,7 @@ class TrainOp(IRDLOperation):
 
     def verify_(self) -> None:
         """Steps go forward."""
-        first, last = self.first.value.data, self.last.value.data
-        if not 0 <= first < last:
-            raise VerifyException(f"training must go forward, not from step {first} to {last}")
-        if self.optimizer.data not in (FRESH, KEEP):
-            raise VerifyException(f'optimizer is "{self.optimizer.data}", not fresh or keep')
+        check_steps(self.first, self.last, self.optimizer)
         check_plain(training=self.training)
 
 
@@ -272,6 +268,9 @@ class PruneOp(IRDLOperation):
         check_pattern(self.pattern)
 
 
+TRAININGS = (TrainOp, TrainSparseOp)
+"""Operations that train."""
+
 LottoDialect = Dialect(
     "lotto",
     [
@@ -281,6 +280,7 @@ LottoDialect = Dialect(
         SignsOp,
         FindOp,
         TrainOp,
+        TrainSparseOp,
         ScoreOp,
         GatherOp,
         PruneOp,

@@ -25,8 +25,8 @@ from xdsl.traits import Pure
 from xdsl.utils.exceptions import VerifyException
 
 from lottoc.ir.amounts import check_plain, check_seed
-from lottoc.ir.lotto import WEIGHTS
 from lottoc.ir.types import LayerMaskType, LayerScoresType, MasksType, StatisticsType, WeightType
+from lottoc.ir.whole import MASKS, WEIGHTS
 from lottoc.masks.patterns import UNSTRUCTURED
 
 
@@ -78,6 +78,21 @@ class WeightOp(IRDLOperation):
     result = result_def(WeightType)
     traits = traits_def(Pure())
     assembly_format = "$layer `of` $weights attr-dict `:` type($weights) `->` type($result)"
+
+
+@irdl_op_definition
+class LayerOp(IRDLOperation):
+    """The mask of one layer, out of masks that were made together.
+
+    `%k = mask.layer "fc1" of %masks : !lotto.masks<"lenet"> -> !mask.mask<300x784>`
+    """
+
+    name = "mask.layer"
+    masks = operand_def(MASKS)
+    layer = prop_def(StringAttr)
+    result = result_def(LayerMaskType)
+    traits = traits_def(Pure())
+    assembly_format = "$layer `of` $masks attr-dict `:` type($masks) `->` type($result)"
 
 
 @irdl_op_definition
@@ -286,6 +301,7 @@ MaskDialect = Dialect(
     "mask",
     [
         WeightOp,
+        LayerOp,
         ScoreOp,
         KeepOp,
         KeepGlobalOp,

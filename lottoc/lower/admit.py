@@ -26,6 +26,7 @@ from lottoc.lower.program import Data, NpzSplit
 from lottoc.lower.sources import LOSSES, OPTIMIZERS, SCHEDULES
 from lottoc.statistics import STATISTICS, statistic_class
 from lottoc.training.spec import TrainingSpec
+from lottoc.training.updates import UPDATES, make_update
 
 
 def admit(module: ModuleOp, catalog: Catalog, findings: Findings) -> None:
@@ -89,6 +90,11 @@ class _Check:
                 self._torch(op, op.weights)
                 self._split(op, op.data, "train")
                 self._training(op)
+            case lotto.TrainSparseOp():
+                self._torch(op, op.weights)
+                self._split(op, op.data, "train")
+                self._training(op)
+                self._update(op)
             case lotto.EvaluateOp():
                 self._torch(op, op.weights)
                 self._split(op, op.data, op.split.data)
@@ -196,7 +202,18 @@ class _Check:
         if known is not None and name not in known:
             self._wrong(op, f'the data has no split "{name}"', did_you_mean(name, known))
 
-    def _training(self, op: lotto.TrainOp) -> None:
+    def _update(self, op: lotto.TrainSparseOp) -> None:
+        name = op.update.data
+        if name not in UPDATES:
+            self._wrong(op, f'there is no update "{name}"', did_you_mean(name, UPDATES))
+            return
+        said = {"scope": op.scope.data, "density": op.density.data, "pattern": op.pattern.data}
+        try:
+            make_update(name, from_dictionary(op.options), **said)
+        except OptionError as error:
+            self._wrong(op, str(error), error.help)
+
+    def _training(self, op: lotto.TrainOp | lotto.TrainSparseOp) -> None:
         spec = self._build(op, TrainingSpec, op.training)
         self._known(op, spec, optimizer=OPTIMIZERS, schedule=SCHEDULES, loss=LOSSES)
         self._least(op, spec, batch=1, threads=1, steps=1, seed=0, warmup=0)

@@ -7,16 +7,16 @@ from collections.abc import Mapping
 from lottoc import criteria
 from lottoc.diagnostics import Label
 from lottoc.grammar import syntax
-from lottoc.lower.program import Criterion, Model, Selection
+from lottoc.lower.program import Criterion, Model
 from lottoc.lower.read import Reader
 
 
 def read_criterion(
-    reader: Reader, keys: Mapping[str, syntax.Entry], base: Selection | None
+    reader: Reader, keys: Mapping[str, syntax.Entry], inherited: Criterion
 ) -> Criterion | None:
-    """The criterion and the options it is given; that of `base` if the ticket names none."""
+    """The criterion and the options it is given; what is inherited if the ticket names none."""
     if "criterion" not in keys:
-        return base.criterion if base else Criterion("magnitude", {})
+        return inherited
     value = keys["criterion"].value
     head = reader.head(value, "a criterion such as magnitude")
     if head is None:

@@ -12,7 +12,7 @@ from lottoc.diagnostics import Label
 from lottoc.grammar import syntax
 from lottoc.lower.criterion import check_needs, read_criterion
 from lottoc.lower.patterns import read_pattern
-from lottoc.lower.program import Model, Selection, Training
+from lottoc.lower.program import Criterion, Model, Selection, Training
 from lottoc.lower.read import Reader
 from lottoc.lower.selectors import Selector
 from lottoc.masks.patterns import Pattern
@@ -46,15 +46,17 @@ class Selections:
         """What a block says, and where it is silent, `base`; None after an error."""
         before = len(self.reader.findings.errors)
         layers = self._layers(block, keys, base)
-        criterion = read_criterion(self.reader, keys, base)
+        method = self._method(keys, base, training)
+        criterion = read_criterion(self.reader, keys, _inherited(base, method))
         scope = base.scope if base else "global"
         if "scope" in keys:
             scope = self.reader.choice(keys["scope"].value, SCOPES, "scope") or scope
         pattern = read_pattern(self.reader, keys, base.pattern if base else None, layers)
         density = self._density(block, keys, base, pattern)
-        method = self._method(keys, base, training)
         if criterion is not None:
             check_needs(self.reader, block, criterion, self.model, data)
+        if method is not None and pattern is not None:
+            self._suited(method, pattern, criterion, keys)
         if len(self.reader.findings.errors) > before or criterion is None or method is None:
             return None
         assert density is not None
@@ -152,16 +154,43 @@ class Selections:
         options = self.reader.options(arguments, shape, name)
         if options is None or not self._sensible(name, options, value, training):
             return None
-        return name, replace(shape(), **options)  # type: ignore[type-var]
+        try:
+            return name, replace(shape(), **options)  # type: ignore[type-var]
+        except ValueError as error:
+            self.reader.findings.error("out-of-range", str(error), value.span)
+            return None
+
+    def _suited(
+        self,
+        method: tuple[str, Method],
+        pattern: Pattern,
+        criterion: Criterion | None,
+        keys: Keys,
+    ) -> None:
+        """A method may keep to some patterns only, or always rank by the same criterion."""
+        name, made = method
+        said = [("pattern", pattern.name, str(pattern), getattr(made, "patterns", None))]
+        if criterion is not None:
+            only = getattr(made, "criteria", None)
+            said.append(("criterion", criterion.name, criterion.name, only))
+        for key, kind, text, known in said:
+            if known is not None and kind not in known:
+                place = next(k for k in (key, "method", "like") if k in keys)
+                self.reader.findings.error(
+                    "method-unsuited",
+                    f"{name} does not work with {key} {text}",
+                    keys[place].value.span,
+                    help=f"it takes {', '.join(known)}",
+                )
 
     def _sensible(
         self, name: str, options: Mapping[str, Any], value: syntax.Value, training: str | None
     ) -> bool:
         findings = self.reader.findings
-        if name == "imp" and training is None:
+        if getattr(methods.method_class(name), "trains", False) and training is None:
             findings.error(
                 "needs-training",
-                "imp trains the model again and again, and the recipe has no training",
+                f"{name} trains the model, and the recipe has no training",
                 value.span,
                 help="add a training block and a data block, or use  method = one_shot",
             )
@@ -183,3 +212,14 @@ class Selections:
             )
             return False
         return True
+
+
+def _inherited(base: Selection | None, method: tuple[str, Method] | None) -> Criterion:
+    """What `base` names; where it names none, what the method usually scores by."""
+    if base is not None and base.criterion != _usual(base.method):
+        return base.criterion
+    return _usual(method[1] if method else None)
+
+
+def _usual(method: Method | None) -> Criterion:
+    return Criterion(getattr(method, "first_criterion", "magnitude"), {})

@@ -7,11 +7,14 @@ from importlib import import_module
 from lottoc.methods.lab import Method
 
 METHODS = {
+    "gmp": "lottoc.methods.gmp:Gmp",
     "imp": "lottoc.methods.imp:Imp",
     "one_shot": "lottoc.methods.one_shot:OneShot",
+    "rigl": "lottoc.methods.rigl:Rigl",
+    "set": "lottoc.methods.set:Set",
 }
 
-PLANNED = frozenset({"edge_popup", "gmp", "lota", "rigl", "set", "srigl", "sr_ste", "subset_sum"})
+PLANNED = frozenset({"edge_popup", "lota", "srigl", "sr_ste", "subset_sum"})
 """Methods that the language knows by name and refuses until they are built."""
 
 

@@ -7,7 +7,7 @@ Renda et al. 2020 (weight rewinding, learning-rate rewinding, fine-tuning).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 from lottoc.methods.lab import START, Duration, Found, Lab, M, OptimizerState, S, W
 
@@ -21,6 +21,8 @@ class Imp:
     `finetune` keeps both and goes on for as many steps at the last learning rate.
     `optimizer = keep` rewinds the optimizer's state with the weights, masked; `fresh` clears it.
     """
+
+    trains: ClassVar[bool] = True
 
     rounds: int = 1
     rewind: Duration = START

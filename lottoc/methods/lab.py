@@ -6,7 +6,7 @@ writes operations, a test's lab can compute at once.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, Literal, Protocol, TypeVar
 
@@ -73,6 +73,18 @@ class Lab(Protocol[W, S, M]):
     ) -> W:
         """Train from step `first` to step `last`; nothing is done if they are equal."""
 
+    def train_sparse(
+        self,
+        update: str,
+        weights: W,
+        masks: M | None,
+        options: Mapping[str, Any],
+        *,
+        first: int,
+        last: int,
+    ) -> tuple[M, W]:
+        """Train while an update moves the masks, which start dense if there are none."""
+
     def score(self, weights: W, masks: M | None = None) -> S:
         """Saliency by the ticket's criterion, which may look at the network under masks."""
 
@@ -91,7 +103,12 @@ class Lab(Protocol[W, S, M]):
 
 
 class Method(Protocol):
-    """A way to find a ticket; the fields of its dataclass are its options in the language."""
+    """A way to find a ticket; the fields of its dataclass are its options in the language.
+
+    A class may say more of itself: `trains`, whether it cannot do without a training; `patterns`,
+    the only patterns that it keeps to; `first_criterion`, what scores where a ticket says nothing.
+    What is wrong with its options its constructor says by a `ValueError`.
+    """
 
     def first_step(self, lab: Lab[W, S, M]) -> int:
         """The training step at which the finished ticket starts from `Found.start`."""

@@ -57,7 +57,8 @@ def of_ir(source: Source, module: ModuleOp) -> Origin:
     trainings = dict.fromkeys(
         op.training
         for op in module.ops
-        if isinstance(op, lotto.TrainOp | lotto.FindOp) and op.training is not None
+        if isinstance(op, lotto.TrainOp | lotto.TrainSparseOp | lotto.FindOp)
+        and op.training is not None
     )
     return Origin(
         {"ir": {"sha256": _sha256(source)}},

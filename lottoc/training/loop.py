@@ -3,13 +3,15 @@
 The batch, the learning rate and the random numbers of a step depend on the step alone, so a
 training cut in two is the same training, bit for bit. Masked weights are +0.0 after every step,
 and so is every optimizer slot of theirs: gradients are masked before clipping and before the
-optimizer sees them, so neither momentum nor weight decay can move a pruned weight.
+optimizer sees them, so neither momentum nor weight decay can move a pruned weight. Masks may
+move on the way (`lottoc.training.updates`); a state then carries them.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -22,14 +24,24 @@ from lottoc.frontends.data import Arrays
 from lottoc.training.forward import LOSSES, backward, check_fit, forward
 from lottoc.training.masked import HeldMasks
 from lottoc.training.module import load_model, load_optimizer, named_tensors, state_of
+from lottoc.training.moving import Masked
 from lottoc.training.settings import fixed_threads, mixed_seed
 from lottoc.training.spec import TrainingSpec
 from lottoc.training.state import State
+from lottoc.training.updates import Update
 
 CHECK_EVERY = 50
 """Steps between two looks at the loss."""
 REPORT_SECONDS = 0.2
 Masks = Mapping[str, NDArray[np.bool_]]
+
+
+@dataclass(frozen=True)
+class Moves:
+    """How masks move while a network trains, and how many weights each layer may keep."""
+
+    update: Update
+    budgets: Mapping[str, int]
 
 
 def train(
@@ -41,6 +53,7 @@ def train(
     start: int,
     stop: int,
     masks: Masks | None = None,
+    moves: Moves | None = None,
     optimizer: Literal["fresh", "keep"] = "fresh",
     constant_lr_at: int | None = None,
     progress: Callable[[int], None] = lambda steps: None,
@@ -51,7 +64,8 @@ def train(
 
     `start` places the run on the schedule and in the data, whatever the step of `state`: weight
     and learning-rate rewinding differ only in the state they start from. `masks` are True where a
-    weight is kept, by layer name. `optimizer` keeps or drops the slots in `state`;
+    weight is kept, by layer name; with `moves` they change on the way, and the states given hold
+    them as they are then. `optimizer` keeps or drops the slots in `state`;
     `constant_lr_at` freezes the learning rate at that of one step. `progress` gets numbers of
     steps done, `checkpoint` a state every `checkpoint_every` seconds. `model` is overwritten.
     Raises `InputError`: model-data-shape, data-labels, torch-forward, torch-backward,
@@ -61,11 +75,10 @@ def train(
         load_model(model, state)
         check_fit(model, data, spec.batch)
         load_model(model, state)  # the check has moved running statistics
-        run = _Run(model, data, spec, masks or {}, constant_lr_at)
+        run = _Run(model, data, spec, masks or {}, moves, constant_lr_at)
         if optimizer == "keep":
             load_optimizer(model, run.optimizer, state)
-        run.masks.project_weights()
-        run.masks.project_slots(run.optimizer)
+        run.masks.begin(run.optimizer)
         reported, told = start, time.monotonic()
         saved = told
         for done in range(start + 1, stop + 1):
@@ -78,9 +91,9 @@ def train(
                 reported, told = done, now
             if checkpoint is not None and now - saved > checkpoint_every and done < stop:
                 run.check_finite(loss, done, weights=True)
-                checkpoint(state_of(model, run.optimizer, done))
+                checkpoint(run.state(done))
                 saved = time.monotonic()
-        return state_of(model, run.optimizer, stop)
+        return run.state(stop)
 
 
 class _Run:
@@ -92,6 +105,7 @@ class _Run:
         data: Arrays,
         spec: TrainingSpec,
         masks: Masks,
+        moves: Moves | None,
         constant_lr_at: int | None,
     ) -> None:
         self.model, self.spec, self.constant_lr_at = model.train(), spec, constant_lr_at
@@ -100,11 +114,7 @@ class _Run:
         if not self.parameters:
             raise input_error("torch-not-trainable", "the model has no parameter to train")
         self.optimizer = _optimizer(spec, self.parameters)
-        named = named_tensors(model)
-        weights = {name: named[f"{name}.weight"] for name in masks}
-        for name, weight in weights.items():
-            assert isinstance(weight, nn.Parameter), f"{name} is no layer"
-        self.masks = HeldMasks((weights[name], mask) for name, mask in masks.items())  # type: ignore[misc]
+        self.masks = _held(model, masks, moves)
         self.epoch, self.order = -1, torch.empty(0)
         self.per_epoch = -(-len(self.x) // spec.batch)
         self.loss = LOSSES[spec.loss]
@@ -117,14 +127,20 @@ class _Run:
         output = forward(self.model, torch.index_select(self.x, 0, batch))
         loss = self.loss(output, torch.index_select(self.y, 0, batch))
         backward(loss)
-        self.masks.project_gradients()
+        self.masks.after_backward(step + 1)
         if self.spec.clip_norm is not None:
             nn.utils.clip_grad_norm_(self.parameters, self.spec.clip_norm)
         for group in self.optimizer.param_groups:
             group["lr"] = self.learning_rate(step)
+        self.masks.before_step()
         self.optimizer.step()
-        self.masks.project_weights()
+        self.masks.after_step(step + 1, self.optimizer)
         return loss.detach()
+
+    def state(self, done: int) -> State:
+        """The network, its optimizer and whatever else moves."""
+        reached = state_of(self.model, self.optimizer, done)
+        return State({**reached.arrays, **self.masks.arrays()}, done)
 
     def learning_rate(self, step: int) -> float:
         """What the optimizer is given at a step, counted from 0."""
@@ -149,6 +165,18 @@ class _Run:
                 f"{found} after step {done} (learning rate {self.learning_rate(done - 1):g})",
                 help=("lower the learning rate, add warmup, or set clip_norm",),
             )
+
+
+def _held(model: nn.Module, masks: Masks, moves: Moves | None) -> HeldMasks:
+    named = named_tensors(model)
+    layers = []
+    for name, mask in masks.items():
+        weight = named[f"{name}.weight"]
+        assert isinstance(weight, nn.Parameter), f"{name} is no layer"
+        layers.append(Masked(name, weight, mask, moves.budgets[name] if moves else 0))
+    if moves is None:
+        return HeldMasks((layer.weight, layer.mask) for layer in layers)
+    return moves.update.held(layers)
 
 
 EVALUATION_BATCH = 1000

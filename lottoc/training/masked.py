@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,9 +27,28 @@ class HeldMasks:
         for weight, mask in masked:
             assert mask.dtype == np.bool_, "a mask is boolean"
             assert tuple(weight.shape) == mask.shape, "a mask has the shape of its weight"
-            kept = torch.from_numpy(mask.astype(np.int8))
             self.weights.append(weight)
-            self.bits.append(kept.to(_INTEGER[weight.element_size()]).neg_())
+            self.bits.append(as_bits(weight, mask))
+
+    def begin(self, optimizer: torch.optim.Optimizer) -> None:
+        """Before the first step: clear what came in."""
+        self.project_weights()
+        self.project_slots(optimizer)
+
+    def after_backward(self, done: int) -> None:
+        """In the step that makes it `done`, when gradients are there and not clipped yet."""
+        self.project_gradients()
+
+    def before_step(self) -> None:
+        """Right before the optimizer."""
+
+    def after_step(self, done: int, optimizer: torch.optim.Optimizer) -> None:
+        """Right after the optimizer, when `done` steps are done."""
+        self.project_weights()
+
+    def arrays(self) -> Mapping[str, NDArray[Any]]:
+        """What a checkpoint needs beside the network's own state."""
+        return {}
 
     def project_weights(self) -> None:
         """Set pruned weights to +0.0."""
@@ -47,6 +67,12 @@ class HeldMasks:
         for weight, bits in zip(self.weights, self.bits, strict=True):
             if weight.grad is not None:
                 _keep(weight.grad, bits)
+
+
+def as_bits(weight: torch.Tensor, mask: NDArray[np.bool_]) -> torch.Tensor:
+    """A mask as integers as wide as the weight's numbers: all ones where it keeps, else zero."""
+    kept = torch.from_numpy(mask.astype(np.int8))
+    return kept.to(_INTEGER[weight.element_size()]).neg_()
 
 
 def _keep(values: torch.Tensor, bits: torch.Tensor) -> None:

@@ -11,16 +11,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lottoc.diagnostics import input_error
+from lottoc.masks.mask import Mask
 
 MODEL = "model/"
 OPTIMIZER = "optimizer/"
+MASK = "mask/"
 
 
 @dataclass(frozen=True)
 class State:
     """Arrays by name, and the number of training steps behind them.
 
-    `model/<name>` are parameters and buffers, `optimizer/<parameter>/<slot>` optimizer state.
+    `model/<name>` are parameters and buffers, `optimizer/<parameter>/<slot>` optimizer state,
+    `mask/<layer>` the bits of masks that move.
     """
 
     arrays: Mapping[str, NDArray[Any]]
@@ -34,6 +37,19 @@ class State:
         """Arrays under a prefix, without it."""
         names = [name for name in self.arrays if name.startswith(prefix)]
         return {name.removeprefix(prefix): self.arrays[name] for name in names}
+
+    def masks(self) -> dict[str, Mask]:
+        """The masks that the weights were under at this moment, if they move."""
+        return {name: Mask(self.layer(name).shape, b) for name, b in self.part(MASK).items()}
+
+    def with_masks(self, masks: Mapping[str, NDArray[np.bool_]]) -> State:
+        """The same moment with its masks, one bit a weight."""
+        bits = {f"{MASK}{name}": Mask.from_bool(mask).bits for name, mask in masks.items()}
+        return State({**self.without_masks().arrays, **bits}, self.step)
+
+    def without_masks(self) -> State:
+        """The network and its optimizer alone."""
+        return State(_Without(self.arrays, MASK), self.step)
 
     def without_optimizer(self) -> State:
         """The same moment with a fresh optimizer."""
@@ -75,6 +91,25 @@ class _Stored(Mapping[str, NDArray[Any]]):
             raise KeyError(name)
         array: NDArray[Any] = self._file.get_tensor(name)
         return array
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+
+class _Without(Mapping[str, NDArray[Any]]):
+    """Arrays whose names do not begin with a prefix; none is read before it is asked for."""
+
+    def __init__(self, arrays: Mapping[str, NDArray[Any]], prefix: str) -> None:
+        self._arrays = arrays
+        self._names = dict.fromkeys(name for name in arrays if not name.startswith(prefix))
+
+    def __getitem__(self, name: str) -> NDArray[Any]:
+        if name not in self._names:
+            raise KeyError(name)
+        return self._arrays[name]
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._names)

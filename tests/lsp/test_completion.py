@@ -36,7 +36,7 @@ ticket a { layers = all   sparsity = 50% }
         ('ticket b { layers = linear - "f‸" }', "fc1 fc2 head", "linear"),
         ("ticket b { criterion = ‸", "magnitude random snip", "task_vector"),
         ("ticket b { scope = ‸", "global layerwise uniform erk", "magnitude"),
-        ("ticket b { method = ‸", "one_shot imp", "rigl"),
+        ("ticket b { method = ‸", "one_shot imp rigl", "edge_popup"),
         ("ticket b { method = imp(‸)", "rounds rewind retrain optimizer", "layers"),
         ("ticket b { method = imp(rounds = 2, ‸)", "rewind retrain", "rounds"),
         ("ticket b { method = imp(retrain = ‸)", "rewind learning_rate finetune", "rounds"),
