@@ -6,10 +6,7 @@ a constant that can move into the reader's bias. Everything else leaves, row and
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import partial
 
 import numpy as np
 import onnx_ir as ir
@@ -22,12 +19,10 @@ from lottoc.backends.onnx.structure.constants import (
     find_constants,
 )
 from lottoc.backends.onnx.structure.operators import BINARY, constant, rank
+from lottoc.backends.onnx.structure.replace import Constants
 from lottoc.backends.onnx.structure.units import Linear, Units, find_units
 
 Bools = NDArray[np.bool_]
-
-LARGE = 1 << 18
-"""Bytes from which on a constant is not kept in memory."""
 
 
 @dataclass(frozen=True)
@@ -154,7 +149,9 @@ class _Rewrite:
     numbers: dict[ir.Value, Numbers]
     needed: Bools
     layers: list[Shrunk] = field(default_factory=list)
-    made: dict[tuple[str, tuple[int, ...], bytes], ir.Value] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.constants = Constants(self.graph, "live")
 
     def run(self) -> None:
         linears = {linear.node: linear for linear in self.units.linears}
@@ -171,12 +168,7 @@ class _Rewrite:
                 lengths = list(value.shape)
                 lengths[carrier.axis] = int(kept.sum())
                 value.shape = ir.Shape(lengths)
-        for name in [n for n, v in self.graph.initializers.items() if not v.uses()]:
-            if not self.graph.initializers[name].is_graph_output():
-                del self.graph.initializers[name]
-        for (name, _, _), value in self.made.items():
-            if name not in self.graph.initializers:  # nobody has the numbers of before
-                value.name = name
+        self.constants.settle()
 
     def _kept(self, value: ir.Value | None) -> Bools | None:
         """Which channels of a value stay; None if it loses none."""
@@ -203,9 +195,9 @@ class _Rewrite:
             weight = weight if rows is None else weight[rows]
             return np.ascontiguousarray(weight.T if linear.transposed else weight)
 
-        self._replace(linear.node, 1, sliced)
+        self.constants.replace(linear.node, 1, sliced)
         if rows is not None and len(linear.node.inputs) > 2 and linear.node.inputs[2] is not None:
-            self._replace(linear.node, 2, lambda bias: _along(bias, rows, -1))
+            self.constants.replace(linear.node, 2, lambda bias: _along(bias, rows, -1))
         after = (
             before[0] if rows is None else int(rows.sum()),
             before[1] if columns is None else int(columns.sum()),
@@ -235,7 +227,7 @@ class _Rewrite:
             return
         weight = node.inputs[1]
         assert weight is not None
-        value = self._initializer(f"{weight.name}.bias", bias)
+        value = self.constants.initializer(f"{weight.name}.bias", bias)
         if len(node.inputs) < 3:
             node.resize_inputs(3)
         node.replace_input_with(2, value)
@@ -243,7 +235,7 @@ class _Rewrite:
     def _add_after(self, node: ir.Node, bias: NDArray[np.generic]) -> None:
         """A MatMul has no bias: an Add takes it, which is sliced like any other later on."""
         output = node.outputs[0]
-        value = self._initializer(f"{output.name}.bias", bias)
+        value = self.constants.initializer(f"{output.name}.bias", bias)
         new = ir.Node("", "Add", [output, value], num_outputs=1)
         added = new.outputs[0]
         added.name, added.type, added.shape = f"{output.name}.biased", output.type, output.shape
@@ -263,9 +255,9 @@ class _Rewrite:
         kept = self._kept(node.outputs[0])
         if kept is None:
             return
-        self._replace(node, 1, lambda weight: weight[kept])
+        self.constants.replace(node, 1, lambda weight: weight[kept])
         if len(node.inputs) > 2 and node.inputs[2] is not None:
-            self._replace(node, 2, lambda bias: bias[kept])
+            self.constants.replace(node, 2, lambda bias: bias[kept])
         node.attributes["group"] = ir.AttrInt64("group", int(kept.sum()))
 
     def _other(self, node: ir.Node) -> None:
@@ -275,68 +267,17 @@ class _Rewrite:
         axis = self.units.carriers[node.outputs[0]].axis
         if node.op_type == "BatchNormalization":
             for index in range(1, 5):
-                self._replace(node, index, lambda numbers: numbers[kept])
+                self.constants.replace(node, index, lambda numbers: numbers[kept])
         elif node.op_type in BINARY:
             length = rank(node.outputs[0]) or 0
             for index in (0, 1):
                 if constant(node.inputs[index]) is not None:
-                    self._replace(node, index, lambda c: _along(c, kept, axis - length))
+                    self.constants.replace(node, index, lambda c: _along(c, kept, axis - length))
         elif node.op_type == "Reshape":
             count = int(kept.sum())
-            self._replace(node, 1, lambda shape: _with_length(shape, axis, kept.size, count))
-
-    def _replace(
-        self,
-        node: ir.Node,
-        index: int,
-        change: Callable[[NDArray[np.generic]], NDArray[np.generic]],
-    ) -> None:
-        """Give one input of one node new numbers; others that share the constant keep theirs."""
-        value = node.inputs[index]
-        numbers = constant(value)
-        assert value is not None
-        assert numbers is not None
-        changed = change(numbers)
-        if changed is not numbers:
-            again = partial(_changed, value, change)
-            node.replace_input_with(index, self._initializer(value.name or "", changed, again))
-
-    def _initializer(
-        self,
-        name: str,
-        numbers: NDArray[np.generic],
-        again: Callable[[], ir.TensorProtocol] | None = None,
-    ) -> ir.Value:
-        """A new constant; equal ones made from the same constant are one.
-
-        Large ones are made anew with `again` whenever they are read: one at a time is in memory.
-        """
-        numbers = np.ascontiguousarray(numbers)
-        key = (
-            name,
-            numbers.shape,
-            hashlib.sha256(numbers.reshape(-1).view(np.uint8).data).digest(),
-        )
-        if key not in self.made:
-            fresh = f"{name}.live"
-            while fresh in self.graph.initializers:
-                fresh += "+"
-            tensor: ir.TensorProtocol = ir.tensor(numbers, name=fresh)
-            shape, kind = ir.Shape(numbers.shape), tensor.dtype
-            if again is not None and numbers.nbytes >= LARGE:
-                tensor = ir.LazyTensor(again, dtype=kind, shape=shape, name=fresh, cache=False)
-            value = ir.Value(name=fresh, shape=shape, type=ir.TensorType(kind), const_value=tensor)
-            self.graph.register_initializer(value)
-            self.made[key] = value
-        return self.made[key]
-
-
-def _changed(
-    value: ir.Value, change: Callable[[NDArray[np.generic]], NDArray[np.generic]]
-) -> ir.TensorProtocol:
-    numbers = constant(value)
-    assert numbers is not None
-    return ir.tensor(np.ascontiguousarray(change(numbers)))
+            self.constants.replace(
+                node, 1, lambda shape: _with_length(shape, axis, kept.size, count)
+            )
 
 
 def _grouped_columns(

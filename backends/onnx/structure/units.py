@@ -8,6 +8,7 @@ operator mixes or reorders channels in a way that is not known here, its units a
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -60,7 +61,11 @@ class Units:
     carriers: dict[ir.Value, Carrier] = field(default_factory=dict)
     linears: list[Linear] = field(default_factory=list)
     depthwise: list[ir.Node] = field(default_factory=list)
+    tables: list[ir.Node] = field(default_factory=list)
+    """Lookups in a constant table whose columns are units; only where they are to be reordered."""
     pinned: list[Ids] = field(default_factory=list)
+    why: list[str] = field(default_factory=list)
+    """For each pin its reason, as the end of a sentence."""
     joined: list[tuple[Ids, Ids]] = field(default_factory=list)
     count: int = 0
 
@@ -69,10 +74,11 @@ class Units:
         self.count += number
         return np.arange(self.count - number, self.count, dtype=np.int64)
 
-    def pin(self, value: ir.Value | None) -> None:
+    def pin(self, value: ir.Value | None, why: str) -> None:
         """Forbid the removal of a value's units."""
         if value is not None and value in self.carriers:
             self.pinned.append(self.carriers[value].ids)
+            self.why.append(why)
 
     def free(self) -> NDArray[np.bool_]:
         """For each unit whether it may be removed at all."""
@@ -99,18 +105,32 @@ class Units:
                 return labels
 
 
-def find_units(graph: ir.Graph) -> Units:
-    """Follow units through a graph with inferred shapes, its nodes in topological order."""
+Rule = Callable[[Units, ir.Node], bool]
+"""Gives a node's output its carrier, if it knows what the node does to channels."""
+
+
+def find_units(graph: ir.Graph, reordered: Rule | None = None) -> Units:
+    """Follow units through a graph with inferred shapes, its nodes in topological order.
+
+    Units may be removed unless they are pinned. With the rule `reordered` they may be put in
+    another order instead: it follows more nodes, and outputs are not pinned.
+    """
     units = Units()
     for node in graph:
-        if not _follow(units, node):
+        if not _follow(units, node) and not (reordered is not None and reordered(units, node)):
             for value in _read(node):
-                units.pin(value)
+                units.pin(value, f"{called(node)} mixes, splits or reorders them")
     for value in units.carriers:
-        inside = any(use.node.graph is not graph for use in value.uses())
-        if value.is_graph_output() or inside:
-            units.pin(value)
+        if value.is_graph_output() and reordered is None:
+            units.pin(value, f'"{value.name}" is an output of the model')
+        if any(use.node.graph is not graph for use in value.uses()):
+            units.pin(value, f'"{value.name}" is read inside a control flow operator')
     return units
+
+
+def called(node: ir.Node) -> str:
+    """A node as it is named in messages."""
+    return f'{node.op_type} "{node.name}"' if node.name else node.op_type
 
 
 def _read(node: ir.Node) -> list[ir.Value]:

@@ -180,6 +180,48 @@ def sequence_network(seed: int) -> onnx.ModelProto:
     return net.proto({"x": ["batch", "sequence", 8]}, {x: ["batch", "sequence", 8]})
 
 
+def token_network(seed: int) -> onnx.ModelProto:
+    """Embeddings, a residual stream of blocks with normalization, and now and then a tied head."""
+    rng = np.random.default_rng(seed)
+    net = Network(rng)
+    c = int(rng.integers(2, 6)) * 2
+    table = net.constant(rng.standard_normal((9, c)).astype(np.float32))
+    places = net.constant(rng.standard_normal((5, c)).astype(np.float32))
+    x = net.node("Gather", table, "x", channels=c)
+    x = net.node("Add", x, places, channels=c)
+    for _ in range(int(rng.integers(1, 5))):
+        hidden = int(rng.integers(2, 10)) * 2
+        y = net.node("LayerNormalization", x, net.bias(c), net.bias(c), channels=c)
+        match int(rng.integers(0, 4)):
+            case 0:  # normalized by hand
+                mean = net.node("ReduceMean", y, net.constant(np.array([-1])), channels=1)
+                y = net.node("Sub", y, mean, channels=c)
+                y = net.node("Softmax", y, channels=c)
+            case 1:  # heads
+                q = net.node("MatMul", y, net.constant(net.weight(c, c).T), channels=c)
+                heads = net.node("Reshape", q, net.constant(np.array([0, 5, 2, -1])), channels=2)
+                heads = net.node("Softmax", heads, channels=2)
+                y = net.node("Reshape", heads, net.constant(np.array([0, 5, c])), channels=c)
+            case 2:  # two layers with one weight
+                weight = net.constant(net.weight(c, c).T)
+                y = net.node("MatMul", y, weight, channels=c)
+                y = net.node("MatMul", net.activation(y), weight, channels=c)
+            case _:
+                gate = net.node("MatMul", y, net.constant(net.weight(hidden, c).T), channels=hidden)
+                y = net.node("MatMul", y, net.constant(net.weight(hidden, c).T), channels=hidden)
+                y = net.node("Mul", net.activation(y), gate, channels=hidden)
+                y = net.node("MatMul", y, net.constant(net.weight(c, hidden).T), channels=c)
+        x = net.node("Add", x, y, channels=c)
+    outputs: dict[str, list[Any]] = {x: ["batch", 5, c]}
+    if rng.random() < 0.3:
+        turned = net.node("Transpose", table, channels=9, perm=[1, 0])
+        head = net.node("MatMul", x, turned, channels=9)
+        outputs = {head: ["batch", 5, 9]}
+    model = net.proto({"x": ["batch", 5]}, outputs)
+    model.graph.input[0].type.tensor_type.elem_type = TensorProto.INT64
+    return model
+
+
 def run(model: onnx.ModelProto, x: Array) -> list[Array]:
     """Outputs of onnxruntime, without its own graph rewriting."""
     options = onnxruntime.SessionOptions()
