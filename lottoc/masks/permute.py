@@ -1,17 +1,18 @@
 """Searches an order of input channels under which an N:M pattern keeps more of the scores.
 
-An N:M mask keeps the n best of every m neighbours along axis 1; which channels are neighbours is
-free as long as whoever makes them writes them in that order. The search of Pool & Yu 2021,
-"Channel Permutations for N:M Sparsity" (NeurIPS), looks at exchanges between two stripes of m
-channels; this one looks, for two stripes, at every way to divide their 2m channels (m ≤ 4) or at
-every exchange of two channels (m > 4), for many disjoint pairs of stripes at a time, until no pair
-of stripes can be divided better.
+An N:M mask keeps the n best of every m neighbours along axis 1, a stripe; which channels are
+neighbours is free as long as whoever makes them writes them in that order. As in Pool & Yu 2021,
+"Channel Permutations for N:M Sparsity" (NeurIPS), channels change places while that keeps more,
+and random changes lead out of local optima. What is new here is that all exchanges of two channels
+are known at once: where t is the n-th largest of a stripe's other channels, putting channel x in
+the place of one keeps Σ max(t, x) over rows (and what is above t, whatever x is), so the gains of
+all exchanges are one matrix, of which an exchange changes only the rows of two stripes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from itertools import combinations
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +24,16 @@ _CHUNK = 1 << 17
 """Numbers worked on at a time: what they need stays in the processor's caches or near."""
 
 _LEAST = 1e-6
-"""Smaller gains, relative to what is kept, are rounding."""
+"""Smaller gains, relative to what a stripe keeps, are rounding."""
+
+_KICK = 5
+"""Channels that change places at random, in a circle, to leave a local optimum."""
+
+_ENOUGH = 8
+"""Ways out that are tried for each stripe at most: a few channels have few orders."""
+
+_MOST = 1 << 26
+"""Scores that are searched together; of more only every so manieth row is looked at."""
 
 
 def retained(members: Scores, n: int) -> Scores:
@@ -60,17 +70,37 @@ def search_order(
     """An order of channels (axis 1) whose N:M mask keeps at least what the given order keeps.
 
     `scores` [out, in, *kernel] are finite and not negative, with `in` a multiple of m. Stack the
-    layers that read the same channels along axis 0. After the search, `escapes` random exchanges
+    layers that read the same channels along axis 0. After the search, `escapes` random changes
     are tried as ways out of a local optimum. Equal inputs give equal orders. Raises `ValueError`
     if m does not divide the channels.
     """
-    matrix = _matrix(scores)
-    channels = matrix.shape[1]
-    if channels % m:
-        raise ValueError(f"{channels} channels are no multiple of m = {m}")
-    if n == m or channels <= m:
-        return np.arange(channels)
-    return _Search(matrix, n, m, np.random.default_rng(seed)).run(escapes)
+    return search_shared_order([scores], n, m, escapes=escapes, seed=seed)
+
+
+def search_shared_order(
+    layers: Sequence[NDArray[np.floating]], n: int, m: int, *, escapes: int = 100, seed: int = 0
+) -> Order:
+    """The same for layers that read the same channels: one order, by what all keep together.
+
+    `layers` is read once, a layer at a time, and twice where only some of the rows fit in memory.
+    """
+    channels = {layer.shape[1] for layer in layers}
+    if len(channels) != 1:
+        raise ValueError(f"layers of {sorted(channels)} channels do not read the same ones")
+    (width,) = channels
+    if width % m:
+        raise ValueError(f"{width} channels are no multiple of m = {m}")
+    same = np.arange(width)
+    if n == m or width <= m:
+        return same
+    step = -(-sum(layer.size for layer in layers) // _MOST)
+    matrix = np.concatenate([_matrix(layer)[::step] for layer in layers])
+    order = _Search(matrix, n, m, np.random.default_rng(seed)).run(escapes)
+    del matrix
+    if step > 1:
+        found = sum(kept_score(layer, n, m, order) - kept_score(layer, n, m) for layer in layers)
+        order = order if found > 0 else same
+    return order
 
 
 def _matrix(scores: NDArray[np.floating]) -> Scores:
@@ -79,161 +109,146 @@ def _matrix(scores: NDArray[np.floating]) -> Scores:
     return np.ascontiguousarray(moved.reshape(-1, scores.shape[1]), dtype=np.float32)
 
 
-def _divisions(m: int) -> NDArray[np.int64]:
-    """Ways [d, 2m] to divide 2m channels into two stripes; the first leaves all as it is."""
-    everything = tuple(range(2 * m))
-    first: Iterator[tuple[int, ...]]
-    if m <= 4:
-        first = ((0, *rest) for rest in combinations(everything[1:], m - 1))
-    else:
-        kept = everything[:m]
-        swaps = ((i, j) for i in range(m) for j in range(m, 2 * m))
-        first = iter([kept, *(tuple(sorted({*kept, j} - {i})) for i, j in swaps)])
-    rows = [(*part, *(c for c in everything if c not in part)) for part in first]
-    return np.array(rows, dtype=np.int64)
+@dataclass(frozen=True)
+class _Step:
+    """The channel of place `sources[i]` came to `to[i]`; `takes` and `gains` of `places` before."""
+
+    to: Order
+    sources: Order
+    places: Order
+    takes: Scores
+    gains: Scores
 
 
 class _Search:
-    """Divides pairs of stripes anew until no pair that changed since can be divided better."""
+    """Exchanges channels for as long as that gains, then shakes a few and goes on from there.
+
+    `order[p]` is the channel at place p. `takes[p, q]` is what p's stripe gains if the channel at q
+    comes in place of the one at p, `gains[p, q]` what both stripes gain if they change places.
+    """
 
     def __init__(self, matrix: Scores, n: int, m: int, rng: np.random.Generator) -> None:
         self.columns = np.ascontiguousarray(matrix.T)
         self.n, self.m, self.rng = n, m, rng
-        self.stripes = np.arange(matrix.shape[1]).reshape(-1, m)
-        self.divisions = _divisions(m)
-        subsets, index = np.unique(
-            np.sort(self.divisions.reshape(-1, m), axis=1), axis=0, return_inverse=True
-        )
-        self.subsets = subsets
-        self.halves = index.reshape(-1, 2)
-        count = len(self.stripes)
-        self.gains, self.best = np.zeros((count, count)), np.zeros((count, count), np.int64)
+        count = len(self.columns)
+        self.order = np.arange(count)
+        self.stripe_of = self.order // m
+        self.stripes = count // m
+        self.others = np.array([[j for j in range(m) if j != i] for i in range(m)])
+        self.takes = np.zeros((count, count), np.float32)
+        self.gains = np.zeros_like(self.takes)
+        self.steps: list[_Step] = []
+        self.least = _LEAST * self._kept(np.arange(self.stripes)) / self.stripes
 
     def run(self, escapes: int) -> Order:
-        self._descend()
-        self._look(np.argwhere(np.triu(np.ones_like(self.gains, np.bool_), 1)))
-        self._settle()
-        for _ in range(escapes):
+        self._look(np.arange(self.stripes))
+        self._descend(final=True)
+        for _ in range(min(escapes, _ENOUGH * self.stripes)):
             self._escape()
-        return self.stripes.reshape(-1)
+        return self.order
 
-    def _look(self, pairs: Order) -> None:
-        """Note the best division of each pair, and what it gains."""
-        values = self._values(self.stripes[pairs].reshape(len(pairs), -1))
-        best = values.argmax(axis=1)
-        gains = values[np.arange(len(pairs)), best] - values[:, 0]
-        self.gains[pairs[:, 0], pairs[:, 1]] = np.where(gains > _LEAST * values[:, 0], gains, 0)
-        self.best[pairs[:, 0], pairs[:, 1]] = best
-
-    def _settle(self) -> float:
-        """Divide the pairs that gain most, side by side, until none gains; says what was gained."""
-        total = 0.0
-        while self.gains.any():
-            free: NDArray[np.bool_] = np.ones(len(self.stripes), np.bool_)
-            candidates = np.argwhere(self.gains > 0)
-            order = np.argsort(-self.gains[tuple(candidates.T)], kind="stable")
-            for first, second in candidates[order].tolist():
-                if free[first] and free[second]:
-                    free[first] = free[second] = False
-                    total += float(self.gains[first, second])
-                    division = self.divisions[self.best[first, second]]
-                    members = self.stripes[[first, second]].reshape(-1)[division]
-                    self.stripes[[first, second]] = members.reshape(2, self.m)
-            self._look(self._pairs_with(np.flatnonzero(~free)))
-        return total
-
-    def _pairs_with(self, changed: Order) -> Order:
-        touched = np.zeros(len(self.stripes), np.bool_)
-        touched[changed] = True
-        return np.argwhere(np.triu(touched[:, None] | touched[None, :], 1))
-
-    def _escape(self) -> None:
-        """Exchange two channels, go on from there, and come back unless that was better."""
-        before = (self.stripes.copy(), self.gains.copy(), self.best.copy())
-        two = self.rng.choice(len(self.stripes), 2, replace=False)
-        places = self.rng.integers(self.m, size=2)
-        start = self._kept(two)
-        self.stripes[two, places] = self.stripes[two[::-1], places[::-1]]
-        gained = self._kept(two) - start
-        self._look(self._pairs_with(two))
-        gained += self._settle()
-        if gained <= _LEAST * start:
-            self.stripes, self.gains, self.best = before
+    def _places(self, stripes: Order) -> Order:
+        """[stripes, m]"""
+        places: Order = stripes[:, None] * self.m + np.arange(self.m)
+        return places
 
     def _kept(self, stripes: Order) -> float:
-        members = np.moveaxis(self.columns[self.stripes[stripes]], 1, 0)
-        return float(retained(members, self.n).sum(dtype=np.float64))
+        """What some stripes keep, exactly."""
+        total = 0.0
+        for part in self._parts(stripes, self.m):
+            members = np.moveaxis(self.columns[self.order[self._places(part)]], 1, 0)
+            total += float(retained(members, self.n).sum(dtype=np.float64))
+        return total
 
-    def _descend(self) -> None:
-        """Divide disjoint pairs side by side until each pair has been seen since it changed."""
-        count = len(self.stripes)
-        stale: NDArray[np.bool_] = np.logical_not(np.eye(count, dtype=np.bool_))
-        while stale.any():
-            pairs = self._matching(stale)
-            better = self._divide(pairs)
-            stale[pairs[:, 0], pairs[:, 1]] = stale[pairs[:, 1], pairs[:, 0]] = False
-            changed = pairs[better].reshape(-1)
-            stale[changed, :] = stale[:, changed] = True
-            stale[changed, changed] = False
+    def _parts(self, stripes: Order, each: int) -> list[Order]:
+        """Some stripes at a time, so that `each` numbers for a row of each are not too many."""
+        size = max(1, _CHUNK // (each * self.columns.shape[1]))
+        return [stripes[at : at + size] for at in range(0, len(stripes), size)]
 
-    def _matching(self, stale: NDArray[np.bool_]) -> Order:
-        """Disjoint pairs of stripes that have not been looked at since one of them changed."""
-        free: NDArray[np.bool_] = np.asarray(stale.any(axis=1))
+    def _look(self, stripes: Order) -> None:
+        """Note what every exchange with a channel of these stripes gains."""
+        for part in self._parts(stripes, self.m * self.m):
+            self._take(part)
+        places = self._places(stripes).reshape(-1)
+        gains = self.takes[places] + self.takes[:, places].T
+        gains[self.stripe_of[places][:, None] == self.stripe_of] = 0
+        self.gains[places] = gains
+        self.gains[:, places] = gains.T
+
+    def _take(self, stripes: Order) -> None:
+        places = self._places(stripes)
+        members = self.columns[self.order[places]]
+        rest = np.sort(members[:, self.others], axis=2)
+        threshold = rest[:, :, self.m - 1 - self.n]
+        own = np.maximum(threshold, members).sum(axis=2, dtype=np.float64).reshape(-1)
+        rows, width = threshold.reshape(-1, self.columns.shape[1]), self.columns.shape[1]
+        size = min(len(self.order), max(1, _CHUNK // width))
+        together = max(1, _CHUNK // (width * size))
+        for start in range(0, len(self.order), size):
+            incoming = self.columns[self.order[start : start + size]]
+            for at in range(0, len(rows), together):
+                some = slice(at, at + together)
+                better = np.maximum(rows[some, None], incoming)
+                gained = better.sum(axis=2) - own[some, None]
+                self.takes[places.reshape(-1)[some], start : start + size] = gained
+
+    def _move(self, to: Order, sources: Order) -> float:
+        """Bring the channels of some places to others, all in stripes apart; what is gained."""
+        stripes = self.stripe_of[to]
+        places = self._places(stripes).reshape(-1)
+        self.steps.append(_Step(to, sources, places, self.takes[places], self.gains[places]))
+        before = self._kept(stripes)
+        self._turn(to, sources)
+        self._look(stripes)
+        return self._kept(stripes) - before
+
+    def _turn(self, to: Order, sources: Order) -> None:
+        self.order[to] = self.order[sources]
+        self.takes[:, to] = self.takes[:, sources]
+
+    def _undo(self) -> None:
+        step = self.steps.pop()
+        self._turn(step.sources, step.to)
+        self.takes[step.places] = step.takes
+        self.gains[step.places] = step.gains
+        self.gains[:, step.places] = step.gains.T
+
+    def _descend(self, final: bool = False) -> float:
+        """Make the exchanges that gain most, side by side, until none gains; the sum of gains.
+
+        What is final cannot be undone.
+        """
+        total = 0.0
+        while (pairs := self._best()).size:
+            gained = self._move(pairs.reshape(-1), pairs[:, ::-1].reshape(-1))
+            if gained <= 0:  # it was rounding
+                self._undo()
+                break
+            total += gained
+            if final:
+                self.steps.clear()
+        return total
+
+    def _best(self) -> Order:
+        """Pairs of places to exchange, at most one for each stripe."""
+        partner = self.gains.argmax(axis=1)
+        gain = self.gains[np.arange(len(partner)), partner]
+        places = np.flatnonzero(gain > self.least)
+        free: NDArray[np.bool_] = np.ones(self.stripes, np.bool_)
         pairs = []
-        for first in self.rng.permutation(np.flatnonzero(free)):
-            if free[first]:
-                partners = np.flatnonzero(stale[first] & free)
-                partners = partners[partners != first]
-                if partners.size:
-                    second = partners[self.rng.integers(partners.size)]
-                    pairs.append((int(first), int(second)))
-                    free[first] = free[second] = False
-        return np.array(pairs, dtype=np.int64).reshape(-1, 2)
+        for place in places[np.argsort(-gain[places], kind="stable")].tolist():
+            two = [place, int(partner[place])]
+            if free[self.stripe_of[two]].all():
+                free[self.stripe_of[two]] = False
+                pairs.append(two)
+        return np.array(pairs, np.int64).reshape(-1, 2)
 
-    def _divide(self, pairs: Order) -> NDArray[np.bool_]:
-        """Give each pair its best division; says which pairs changed."""
-        members = self.stripes[pairs].reshape(len(pairs), 2 * self.m)
-        values = self._values(members)
-        best = values.argmax(axis=1)
-        gain = values[np.arange(len(pairs)), best] - values[:, 0]
-        better: NDArray[np.bool_] = gain > _LEAST * values[:, 0]
-        chosen = np.take_along_axis(members, self.divisions[best], axis=1)
-        self.stripes[pairs[better]] = chosen[better].reshape(-1, 2, self.m)
-        return better
-
-    def _values(self, members: Order) -> NDArray[np.float64]:
-        """[pairs, divisions]: what each division of each pair keeps."""
-        rows = self.columns.shape[1]
-        kept = np.empty((len(members), len(self.subsets)))
-        step = max(1, _CHUNK // (2 * self.m * rows))
-        for start in range(0, len(members), step):
-            part = self.columns[members[start : start + step]]
-            kept[start : start + step] = self._subset_values(part)
-        result: NDArray[np.float64] = kept[:, self.halves].sum(axis=2)
-        return result
-
-    def _subset_values(self, part: Scores) -> NDArray[np.float64]:
-        """[pairs, subsets] from [pairs, 2m, rows]."""
-        if (self.n, self.m) == (2, 4):
-            return self._two_of_four(part)
-        values = [
-            retained(np.moveaxis(part[:, subset], 1, 0), self.n).sum(axis=1, dtype=np.float64)
-            for subset in self.subsets
-        ]
-        return np.stack(values, axis=1)
-
-    def _two_of_four(self, part: Scores) -> NDArray[np.float64]:
-        """Sums and maxima of two channels are shared by all subsets that contain both."""
-        both = {
-            (i, j): (part[:, i] + part[:, j], np.maximum(part[:, i], part[:, j]))
-            for i, j in combinations(range(8), 2)
-        }
-        values = np.empty((part.shape[0], len(self.subsets)))
-        best, across = np.empty_like(part[:, 0]), np.empty_like(part[:, 0])
-        for at, (a, b, c, d) in enumerate(self.subsets.tolist()):
-            (sum_ab, max_ab), (sum_cd, max_cd) = both[a, b], both[c, d]
-            np.maximum(sum_ab, sum_cd, out=best)
-            np.add(max_ab, max_cd, out=across)
-            np.maximum(best, across, out=best)
-            values[:, at] = best.sum(axis=1)
-        return values
+    def _escape(self) -> None:
+        """Let a few channels change places, go on from there; come back unless that was better."""
+        self.steps.clear()
+        count = min(_KICK, self.stripes)
+        stripes = self.rng.choice(self.stripes, count, replace=False)
+        places = stripes * self.m + self.rng.integers(self.m, size=count)
+        gained = self._move(places, np.roll(places, 1)) + self._descend()
+        while gained <= self.least and self.steps:
+            self._undo()

@@ -17,12 +17,31 @@ from numpy.typing import NDArray
 M, N = 4, 2
 SPLITS = [(0, *rest) for rest in combinations(range(1, 8), 3)]
 SPLITS = [(*part, *(c for c in range(8) if c not in part)) for part in SPLITS]
+TWOS = list(combinations(range(8), 2))
+FOURS = np.array(SPLITS).reshape(-1, 4)
+LEFT, RIGHT = (
+    np.array([TWOS.index(tuple(sorted(pair))) for pair in part])
+    for part in (FOURS[:, :2].tolist(), FOURS[:, 2:].tolist())
+)
 
 
 def kept(columns: NDArray[np.float32]) -> float:
     """What 2:4 keeps of [channels, rows]."""
     stripes = columns.reshape(-1, M, columns.shape[1])
     return float(np.sort(stripes, axis=1)[:, M - N :].sum(dtype=np.float64))
+
+
+def splits_kept(columns: NDArray[np.float32]) -> NDArray[np.float64]:
+    """What each of the 35 splits keeps of [8, rows].
+
+    The two largest of a, b, c, d sum to max(a + b, c + d, max(a, b) + max(c, d)).
+    """
+    first, second = np.array(TWOS).T
+    sums = columns[first] + columns[second]
+    highest = np.maximum(columns[first], columns[second])
+    values = np.maximum(np.maximum(sums[LEFT], sums[RIGHT]), highest[LEFT] + highest[RIGHT])
+    result: NDArray[np.float64] = values.sum(axis=1, dtype=np.float64).reshape(-1, 2).sum(axis=1)
+    return result
 
 
 class BoundedRegression:
@@ -39,9 +58,9 @@ class BoundedRegression:
     def look(self, first: int, second: int) -> None:
         at = self._places(first, second)
         columns = self.columns[self.order[at]]
-        values = [kept(columns[list(split)]) for split in SPLITS]
+        values = splits_kept(columns)
         self.best[first, second] = int(np.argmax(values))
-        self.gains[first, second] = max(values) - values[0]
+        self.gains[first, second] = values.max() - values[0]
 
     def _places(self, first: int, second: int) -> NDArray[np.int64]:
         return np.r_[first * M : first * M + M, second * M : second * M + M]
