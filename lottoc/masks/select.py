@@ -10,11 +10,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lottoc.masks.words import fits, rank_neighbours
+
 Scores = NDArray[Any]
 Bools = NDArray[np.bool_]
 
 _CHUNK = 1 << 16
 """Scores looked at together: few enough to stay in cache."""
+_NEIGHBOURS = 1 << 17
+"""The same where they are worked on with few operations."""
 _STRIDE = 257
 """One score in so many tells where about the threshold lies; odd, so as not to follow rows."""
 _RANKED = 32
@@ -228,6 +232,9 @@ def keep_n_of_m(scores: Scores, n: int, m: int, within: Bools | None = None) -> 
     if within is not None and within.shape != scores.shape:
         raise ValueError(f"a mask of shape {within.shape} over scores of shape {scores.shape}")
     mask = np.empty_like(scores, dtype=np.bool_, subok=False)
+    if fits(scores, m):
+        _keep_neighbours(scores.reshape(-1), n, m, within, mask.reshape(-1))
+        return mask
     axes = _memory_order(scores[:, ::m])
     source, result = _members(scores, m, axes), _members(mask, m, axes)
     allowed = None if within is None else _members(within, m, axes)
@@ -244,6 +251,21 @@ def keep_n_of_m(scores: Scores, n: int, m: int, within: Bools | None = None) -> 
             _rank(members, n, result[:, chunk])
             result[:, chunk] &= allowed[:, chunk]
     return mask
+
+
+def _keep_neighbours(scores: Scores, n: int, m: int, within: Bools | None, mask: Bools) -> None:
+    """The same for groups that lie in one piece."""
+    allowed = None if within is None else within.reshape(-1)
+    for start in range(0, scores.size, _NEIGHBOURS):
+        chunk = slice(start, start + _NEIGHBOURS)
+        members = scores[chunk].astype(_wide(scores), copy=allowed is not None)
+        if not _sum_is_finite(members):
+            check_finite(scores)
+        if allowed is not None:
+            members[~allowed[chunk]] = -np.inf
+        rank_neighbours(members, n, m, mask[chunk])
+        if allowed is not None:
+            mask[chunk] &= allowed[chunk]
 
 
 def _members(array: NDArray[Any], m: int, axes: Sequence[int]) -> NDArray[Any]:

@@ -71,6 +71,10 @@ class NofM(Pattern):
 
     def holds(self, mask: Bools) -> bool:
         """N of every M, at each place of a kernel."""
+        from lottoc.masks.words import all_keep, fits
+
+        if fits(mask, self.m):
+            return all_keep(mask, self.n, self.m)
         out, inputs, *kernel = mask.shape
         of_each = mask.reshape(out, inputs // self.m, self.m, *kernel).sum(axis=2, dtype="uint32")
         return bool((of_each == self.n).all())
