@@ -2,12 +2,11 @@
 
     python benchmarks/legalize.py [--out benchmarks/results]
 
-Timed is what the engine does to scores: choose two of every four along axis 1 (`keep_n_of_m`), check
-the mask against its pattern, pack it to bits. `weight` has the scoring before it (|w|, into a fresh
-array). `stored` is the same for a weight that the file holds as [in, out], as ONNX's MatMul does.
-A copy is `np.copyto` into an array that is there already. onnxsim 0.8.1 prunes a model that is one
-such layer, which it does without changing the model's other parts. All take turns in one process, on
-one thread; the figures are medians.
+Timed is what the engine does to scores: choose two of every four along axis 1 (`keep_n_of_m`),
+check the mask against its pattern, pack it to bits. `weight` has the scoring before it (|w|, into
+a fresh array). `stored` is the same for a weight that the file holds as [in, out], as ONNX's MatMul
+does. A copy is `np.copyto` into an array that is there already. onnxsim prunes a model that is one
+such layer. All take turns in one process, on one thread; the figures are medians.
 """
 
 from __future__ import annotations
