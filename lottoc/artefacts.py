@@ -6,16 +6,17 @@ import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lottoc.diagnostics import Diagnostic, InputError
+from lottoc.diagnostics import Diagnostic, InputError, RecipeError
+from lottoc.engine.compute import model_op
 from lottoc.engine.evaluate import Engine
 from lottoc.ir import lotto
 from lottoc.ir.plain import from_dictionary
@@ -113,36 +114,79 @@ def _sync(path: Path) -> None:
         os.close(descriptor)
 
 
+@dataclass(frozen=True)
+class _Written:
+    """What a backend says of a file it has written and verified."""
+
+    dense_bytes: int
+    layers: list[dict[str, Any]]
+    verified: dict[str, Any]
+
+
 def emit(op: lotto.EmitOp, engine: Engine, folder: Path, progress: Progress) -> Artefact:
     """Write one artefact into the staging folder, read it back and verify it."""
-    from lottoc.backends import onnx
-
     path = folder / op.path.data
     path.parent.mkdir(parents=True, exist_ok=True)
-    options = from_dictionary(op.options)
     masks: Mapping[str, Mask] = engine.value(op.masks) if op.masks is not None else {}
 
     def mask(name: str) -> NDArray[np.bool_] | None:
         return masks[name].to_bool() if name in masks else None
 
     with progress.task(f"writing and verifying {op.path.data}", 2) as advance:
-        model = _dense_model(op, engine, folder)
-        format, values = str(options["format"]), str(options["values"])
-        work = workload(options)
-        layers = onnx.emit(model, path, mask, format=format, values=values, workload=work)
-        advance(1)
-        verified = onnx.verify(path, model, mask, format=format, workload=work)
-        advance(1)
+        written = _BACKENDS[op.kind.data](op, engine, folder, mask, advance)
     return Artefact(
         op.path.data,
         op.ticket.data,
         op.kind.data,
         _sha256(path),
         sum(p.stat().st_size for p in (path, *_companions(path))),
-        model.file_bytes,
-        [{**asdict(layer), "sparsity": layer.sparsity} for layer in layers],
-        asdict(verified),
+        written.dense_bytes,
+        written.layers,
+        written.verified,
     )
+
+
+Masks = Callable[[str], NDArray[np.bool_] | None]
+
+
+def _emit_onnx(
+    op: lotto.EmitOp, engine: Engine, folder: Path, mask: Masks, advance: Callable[[int], None]
+) -> _Written:
+    from lottoc.backends import onnx
+
+    path, options = folder / op.path.data, from_dictionary(op.options)
+    model = _dense_model(op, engine, folder)
+    format, values = str(options["format"]), str(options["values"])
+    work = workload(options)
+    layers = onnx.emit(model, path, mask, format=format, values=values, workload=work)
+    advance(1)
+    verified = onnx.verify(path, model, mask, format=format, workload=work)
+    advance(1)
+    rows = [{**asdict(layer), "sparsity": layer.sparsity} for layer in layers]
+    return _Written(model.file_bytes, rows, asdict(verified))
+
+
+def _emit_fx(
+    op: lotto.EmitOp, engine: Engine, folder: Path, mask: Masks, advance: Callable[[int], None]
+) -> _Written:
+    from lottoc.backends.fx.emit import dense_bytes, emit
+    from lottoc.backends.fx.network import masked_network
+    from lottoc.backends.fx.verify import verify
+
+    path, options = folder / op.path.data, from_dictionary(op.options)
+    model = engine.value(model_op(op.weights).result)
+    sample = _sample(op, engine)
+    network = masked_network(model, engine.value(op.weights), mask)
+    chosen = {key: str(options[key]) for key in ("format", "values", "target") if key in options}
+    layers = emit(network, path, sample, **chosen)
+    advance(1)
+    verified = verify(path, network, sample)
+    advance(1)
+    rows = [{**asdict(layer), "sparsity": layer.sparsity} for layer in layers]
+    return _Written(dense_bytes(network), rows, asdict(verified))
+
+
+_BACKENDS: Mapping[str, Callable[..., _Written]] = {"onnx": _emit_onnx, "fx": _emit_fx}
 
 
 def workload(options: Mapping[str, Any]) -> Workload:
@@ -156,16 +200,21 @@ def workload(options: Mapping[str, Any]) -> Workload:
 
 def _dense_model(op: lotto.EmitOp, engine: Engine, folder: Path) -> Any:
     """The ticket's network as a dense ONNX model: its own file, or an export from torch."""
-    from lottoc.engine.compute import model_op
     from lottoc.frontends.onnx_model import open_onnx
 
     source = model_op(op.weights)
     model = engine.value(source.result)
     if source.source.data == "onnx":
         return model
-    if op.data is None:
-        from lottoc.diagnostics import RecipeError
+    sample = _sample(op, engine)[:2]
+    target = folder / f".{hashlib.sha256(op.path.data.encode()).hexdigest()[:16]}.onnx"
+    model.export_onnx(engine.value(op.weights), sample, target)
+    return open_onnx(target)
 
+
+def _sample(op: lotto.EmitOp, engine: Engine) -> NDArray[Any]:
+    """A few examples of what a torch network takes."""
+    if op.data is None:
         raise RecipeError(
             [
                 Diagnostic(
@@ -175,10 +224,9 @@ def _dense_model(op: lotto.EmitOp, engine: Engine, folder: Path) -> Any:
                 )
             ]
         )
-    target = folder / f".{hashlib.sha256(op.path.data.encode()).hexdigest()[:16]}.onnx"
-    sample = cast(Any, engine.value(op.data)).split("train").x[:2]
-    model.export_onnx(engine.value(op.weights), sample, target)
-    return open_onnx(target)
+    data: Any = engine.value(op.data)
+    sample: NDArray[Any] = data.split("train").x[:3]
+    return sample
 
 
 def _sha256(path: Path) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -23,9 +24,12 @@ EXAMPLE = "Example: lottoc bench out/minilm-2of4.onnx --against minilm.onnx --ba
 
 
 def bench(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A compiled .onnx file.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A compiled .onnx or .pt2 file.")],
     against: Annotated[
-        Path, typer.Option("--against", metavar="DENSE", help="The .onnx file it came from.")
+        Path,
+        typer.Option(
+            "--against", metavar="DENSE", help="The same model, dense, in a file of the same kind."
+        ),
     ],
     batch: Annotated[str, typer.Option("--batch", help="Batch sizes, e.g. 1,32.")] = "1",
     threads: Annotated[str, typer.Option("--threads", help="Thread counts, e.g. 1,2.")] = "1",
@@ -38,21 +42,18 @@ def bench(
     format: FormatOption = Format.text,
     quiet: Quiet = False,
 ) -> None:
-    """Time a compiled model beside the dense one in onnxruntime, on made-up inputs."""
+    """Time a compiled model beside the dense one on made-up inputs, in onnxruntime or in torch."""
     batches, counts = _numbers(batch, "--batch"), _numbers(threads, "--threads")
 
     def work(findings: Findings) -> dict[str, Any]:
-        from lottoc.backends.onnx.bench import bench as measure
-
         for path in (file, against):
             if not path.is_file():
                 raise input_error("model-not-found", f"there is no model {path}", file=str(path))
         savings = _savings(file)
         shown = format is Format.text and not quiet
         timings: list[dict[str, Any]] = []
-        for timing in measure(
-            against, file, batches=batches, threads=counts, length=length, samples=samples
-        ):
+        options = {"batches": batches, "threads": counts, "samples": samples}
+        for timing in _measure(against, file, length, options):
             if shown and not timings:
                 print(_sizes(file, against), _HEAD, sep="\n")
             if shown:
@@ -63,6 +64,16 @@ def bench(
         return {"timings": timings, "bytes": file.stat().st_size, "against": str(against)}
 
     run(work, format, quiet=quiet)
+
+
+def _measure(against: Path, file: Path, length: int, options: dict[str, Any]) -> Iterator[Timing]:
+    if file.suffix == against.suffix == ".pt2":
+        from lottoc.backends.fx.bench import bench as in_torch
+
+        return in_torch(against, file, **options)
+    from lottoc.backends.onnx.bench import bench as in_onnxruntime
+
+    return in_onnxruntime(against, file, length=length, **options)
 
 
 def _numbers(text: str, option: str) -> list[int]:

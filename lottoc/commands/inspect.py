@@ -20,23 +20,36 @@ EXAMPLE = "Example: lottoc inspect out/minilm-2of4.onnx"
 
 
 def inspect(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="An .onnx file, of any origin.")],
+    file: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FILE", help="An .onnx file, of any origin, or a compiled .pt2 file."
+        ),
+    ],
     format: FormatOption = Format.text,
     quiet: Quiet = False,
 ) -> None:
     """Show how each prunable layer is stored, what it keeps, and the pattern it follows."""
 
     def work(_: Findings) -> dict[str, Any]:
-        from lottoc.backends.onnx import inspect as read
-        from lottoc.frontends.onnx_model import open_onnx
-
-        layers = read(file)
-        size = open_onnx(file).file_bytes
+        layers, size = _read(file)
         if format is Format.text and not quiet:
             print(_table(file, layers, size))
         return {"file": str(file), "bytes": size, "layers": [_plain(layer) for layer in layers]}
 
     run(work, format, quiet=quiet)
+
+
+def _read(file: Path) -> tuple[Sequence[InspectedLayer], int]:
+    """The layers of a file, and its size with what lies beside it."""
+    if file.suffix == ".pt2":
+        from lottoc.backends.fx.contents import inspect as read_program
+
+        return read_program(file), file.stat().st_size
+    from lottoc.backends.onnx import inspect as read
+    from lottoc.frontends.onnx_model import open_onnx
+
+    return read(file), open_onnx(file).file_bytes
 
 
 def _plain(found: InspectedLayer) -> dict[str, Any]:

@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib.util
-import io
-import logging
-import warnings
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +12,8 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from lottoc.diagnostics import InputError, input_error
+from lottoc.diagnostics import input_error
+from lottoc.frontends.exporting import check_open_batch, export_failed, silence
 from lottoc.frontends.torch_names import graphs, restore_names
 from lottoc.signature import Signature
 from lottoc.training.module import aliases, load_model
@@ -48,12 +44,7 @@ def export_onnx(
     proto = program.model_proto
     ends = (proto.graph.input[0], proto.graph.output[0])
     batches = [end.type.tensor_type.shape.dim[0] for end in ends]
-    if fixed := [batch.dim_value for batch in batches if batch.HasField("dim_value")]:
-        raise input_error(
-            "export-batch",
-            f"the model takes batches of {fixed[0]} only",
-            help=("write forward() so that it takes any number of examples: x.shape[0], not 2",),
-        )
+    check_open_batch(batch.dim_value for batch in batches if batch.HasField("dim_value"))
     names, used = aliases(model), _used_parameters(program)
     weights = {name: array for name, array in state.part(MODEL).items() if array.ndim > 1}
     lost = restore_names(proto.graph, weights, names)
@@ -78,7 +69,7 @@ def _exported(model: nn.Module, sample: NDArray[np.generic]) -> torch.onnx.ONNXP
     # a batch of one would be taken for a network that takes one example only
     examples = torch.from_numpy(np.concatenate([sample, sample])[: max(2, len(sample))])
     try:
-        with _silence(), fixed_threads(1):
+        with silence(), fixed_threads(1):
             program = torch.onnx.export(
                 model,
                 (examples,),
@@ -87,24 +78,9 @@ def _exported(model: nn.Module, sample: NDArray[np.generic]) -> torch.onnx.ONNXP
                 verbose=False,
             )
     except Exception as error:  # the exporter raises whatever its many parts raise
-        raise _failed(error) from error
+        raise export_failed(error) from error
     assert program is not None
     return program
-
-
-def _failed(error: Exception) -> InputError:
-    cause: BaseException = error
-    while cause.__cause__ is not None:
-        cause = cause.__cause__
-    lines = [line.strip() for line in str(cause).splitlines() if line.strip()]
-    return input_error(
-        "export-failed",
-        f"torch cannot export the model: {lines[0] if lines else type(cause).__name__}",
-        help=(
-            "try  torch.export.export(model, (x,))  on it alone: control flow that depends on "
-            "values must be rewritten",
-        ),
-    )
 
 
 def _used_parameters(program: torch.onnx.ONNXProgram) -> set[str]:
@@ -136,20 +112,3 @@ def _write(proto: onnx.ModelProto, path: Path) -> None:
     onnx.save_model(
         proto, path, save_as_external_data=True, all_tensors_to_one_file=True, location=data.name
     )
-
-
-@contextlib.contextmanager
-def _silence() -> Iterator[None]:
-    """The exporter talks on every channel there is."""
-    before = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        with (
-            warnings.catch_warnings(),
-            contextlib.redirect_stdout(io.StringIO()),
-            contextlib.redirect_stderr(io.StringIO()),
-        ):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(before)

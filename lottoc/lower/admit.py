@@ -21,7 +21,7 @@ from lottoc.fields import OptionError, build
 from lottoc.ir import lotto, mask
 from lottoc.ir.place import labels
 from lottoc.ir.plain import from_dictionary
-from lottoc.lower.check import FORMATS, TARGETS, VALUES, inside_output
+from lottoc.lower.emits import KINDS, inside_output
 from lottoc.lower.program import Data, NpzSplit
 from lottoc.lower.sources import LOSSES, OPTIMIZERS, SCHEDULES
 from lottoc.statistics import STATISTICS, statistic_class
@@ -53,7 +53,7 @@ class _Setting:
 class _Artefact:
     format: str
     values: str
-    target: str = TARGETS[0]
+    target: str = ""
     batch: tuple[int, ...] = (1,)
 
 
@@ -254,19 +254,24 @@ class _Check:
 
     def _emit(self, op: lotto.EmitOp) -> None:
         path = op.path.data
-        if op.kind.data != "onnx":
+        kind = KINDS.get(op.kind.data)
+        if kind is None:
             self._wrong(op, f'unknown kind of artefact "{op.kind.data}"')
+            return
         if not inside_output(path):
             self._wrong(op, f'"{path}" is not a file inside the output folder')
         if path in self.paths:
             self._wrong(op, f'two artefacts are called "{path}"')
         self.paths.add(path)
         made = self._build(op, _Artefact, op.options)
-        self._known(op, made, format=FORMATS, values=VALUES)
-        if made is not None and not made.target.endswith(".toml"):
-            self._known(op, made, target=TARGETS)
+        self._known(op, made, format=kind.formats, values=kind.values)
+        own_file = kind.target_files and made is not None and made.target.endswith(".toml")
+        if made is not None and made.target and not own_file:
+            self._known(op, made, target=kind.targets)
         if made is not None and not (made.batch and min(made.batch) >= 1):
             self._wrong(op, "batch holds sizes of at least 1")
+        if op.kind.data == "fx":
+            self._torch(op, op.weights)
         if self.sources.get(lotto.model_of(op.weights)) == "torch":
             if op.data is None:
                 self._wrong(op, "a torch model is exported with data", ("add  sampled from %data",))

@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from lottoc.diagnostics import Findings, InputError, Label
+from lottoc.diagnostics import Findings, Label
 from lottoc.grammar import syntax
-from lottoc.lower.blocks import PLANNED_BLOCKS, SHAPES, entries, known_blocks
+from lottoc.lower.blocks import PLANNED_BLOCKS, SHAPES, known_blocks
+from lottoc.lower.emits import check_emit
 from lottoc.lower.expressions import Expressions, made_from_themselves
 from lottoc.lower.imports import bring_in, used
 from lottoc.lower.program import Data, Emit, Model, Program, Requirement, Ticket, Training
@@ -17,11 +18,6 @@ from lottoc.lower.read import Reader
 from lottoc.lower.sources import Catalog, check_data, check_model, check_training
 from lottoc.lower.tickets import Tickets
 from lottoc.lower.warnings import warn
-
-FORMATS = ("auto", "dense", "sparse", "packed", "groups")
-VALUES = ("same", "float32", "float16", "bfloat16", "int8")
-TARGETS = ("onnxruntime-cpu",)
-PLANNED_EMITS = ("fx", "adapter", "hf")
 
 
 def check(
@@ -44,14 +40,6 @@ def survey(recipe: syntax.Recipe, folder: Path, catalog: Catalog, findings: Find
     Holds only what was read without an error; `findings` receives what `check` would report.
     """
     return _Checker(recipe, folder, catalog, {}, findings).everything()
-
-
-def inside_output(path: str) -> bool:
-    """Whether an artefact's path stays inside the output folder, and beside the report."""
-    parts = Path(path)
-    return not (
-        parts.is_absolute() or ".." in parts.parts or parts.name in ("", ".", "report.json")
-    )
 
 
 class _Checker:
@@ -184,7 +172,9 @@ class _Checker:
             if isinstance(i, syntax.Require) and (r := self._require(i, expressions))
         )
         emits = tuple(
-            e for b in self.blocks.get("emit", {}).values() if (e := self._emit(b, names))
+            e
+            for b in self.blocks.get("emit", {}).values()
+            if (e := check_emit(self.reader, b, self._folder(b), names, found, models))
         )
         self._same_paths(emits)
         return found, requirements, emits
@@ -215,85 +205,6 @@ class _Checker:
         if left is None or right is None:
             return None
         return Requirement(item.operator, left, right, item.span)
-
-    def _emit(self, block: syntax.Block, tickets: set[str]) -> Emit | None:
-        if block.name in PLANNED_EMITS:
-            self.reader.not_yet(f"emit {block.name}", block.name_span)
-            return None
-        if block.name != "onnx":
-            self.reader.unknown(
-                block.name, ("onnx", *PLANNED_EMITS), "kind of artefact", block.name_span
-            )
-            return None
-        keys = entries(self.reader, block)
-        path = self._artefact_path(block)
-        ticket = keys["ticket"].value if "ticket" in keys else None
-        if ticket is not None and not isinstance(ticket, syntax.Name):
-            self.reader.mismatch(ticket, "the name of a ticket")
-            return None
-        if ticket is not None and ticket.value not in tickets:
-            self.reader.unknown(ticket.value, tickets, "ticket", ticket.span)
-            return None
-
-        def word(key: str, known: tuple[str, ...]) -> str | None:
-            if key not in keys:
-                return known[0]
-            return self.reader.choice(keys[key].value, known, key)
-
-        form, values = word("format", FORMATS), word("values", VALUES)
-        target = TARGETS[0]
-        if "target" in keys:
-            target = self._target(keys["target"].value, self._folder(block)) or ""
-        batch: tuple[int, ...] | None = (1,)
-        if "batch" in keys:
-            batch = self._batch(keys["batch"].value)
-        if not (path and ticket and form and values and target and batch):
-            return None
-        return Emit("onnx", path, ticket.value, form, values, target, batch, block.span)
-
-    def _target(self, value: syntax.Value, folder: Path) -> str | None:
-        """The name of a shipped target, or the path of one that somebody measured."""
-        value = self.reader.resolve(value)
-        if not (isinstance(value, syntax.String) and value.value.endswith(".toml")):
-            return self.reader.choice(value, TARGETS, "target")
-        from lottoc.backends.onnx.target import find_target, read_target
-
-        path = find_target(value.value, folder)
-        try:
-            read_target(path)
-        except InputError as error:
-            for found in error.diagnostics:
-                self.findings.error(found.code, found.message, value.span, help=found.help)
-            return None
-        return str(path)
-
-    def _batch(self, value: syntax.Value) -> tuple[int, ...] | None:
-        """One batch size, or a list of them."""
-        value = self.reader.resolve(value)
-        items = value.items if isinstance(value, syntax.ListValue) else (value,)
-        sizes = [self.reader.integer(item, least=1) for item in items]
-        if not sizes:
-            self.reader.mismatch(value, "batch sizes, such as [1, 32]")
-        return tuple(s for s in sizes if s is not None) if sizes and None not in sizes else None
-
-    def _artefact_path(self, block: syntax.Block) -> str | None:
-        if block.path is None or not block.path.value:
-            self.findings.error(
-                "missing-path",
-                "emit needs a file name",
-                block.name_span,
-                help='write  emit onnx "model.onnx" { … }',
-            )
-            return None
-        if not inside_output(block.path.value):
-            self.findings.error(
-                "bad-path",
-                f'"{block.path.value}" is not a file inside the output folder',
-                block.path.span,
-                help="name a file; the folder is chosen by  lottoc compile -o FOLDER",
-            )
-            return None
-        return Path(block.path.value).as_posix()
 
     def _same_paths(self, emits: tuple[Emit, ...]) -> None:
         first: dict[str, Emit] = {}

@@ -193,7 +193,7 @@ class Requirement:
 
 @dataclass(frozen=True)
 class Emit:
-    """`emit onnx "PATH" { … }`."""
+    """`emit KIND "PATH" { … }`."""
 
     kind: str
     path: str
@@ -203,6 +203,7 @@ class Emit:
     target: str
     """A shipped target's name, or the path of a target file, which ends in .toml."""
     batch: tuple[int, ...]
+    """Empty where no choice depends on it."""
     span: Span
 
 

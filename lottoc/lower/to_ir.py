@@ -407,13 +407,15 @@ class _Lowering:
 
     def _emit(self, emit: Any) -> None:
         ticket, values = self.program.tickets[emit.ticket], self.ticket(emit.ticket)
-        data = self.dataset(ticket.data) if ticket.data is not None else None
+        sampled = self._sampled(ticket)
+        data = self.dataset(sampled) if sampled is not None else None
         options: dict[str, Plain] = {
             "format": emit.format,
             "values": emit.values,
             "target": emit.target,
-            "batch": emit.batch,
         }
+        if emit.batch:
+            options["batch"] = emit.batch
         self.ops.append(
             lotto.EmitOp.build(
                 operands=[values.final, values.masks, data],
@@ -425,6 +427,12 @@ class _Lowering:
                 },
             )
         )
+
+    def _sampled(self, ticket: Ticket) -> str | None:
+        """The data set whose examples give the shape of a ticket's input: its own, or the only."""
+        if ticket.data is not None or self.program.models[ticket.model].source != "torch":
+            return ticket.data
+        return next(iter(self.program.data)) if len(self.program.data) == 1 else None
 
 
 def _integer(value: int) -> IntegerAttr:

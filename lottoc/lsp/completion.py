@@ -72,11 +72,11 @@ def _offers(analysis: Analysis, at: Cursor) -> Iterator[Offer]:
                 about = manual().items.get(word, "")
                 yield Offer(word, snippet, CompletionItemKind.Keyword, about)
         case "emit":
-            for word in EMIT_KINDS:
-                yield Offer(word, f'{word} "${{1:model.onnx}}" {{ ticket = $0 }}', _WORD)
+            for word, suffix in EMIT_KINDS.items():
+                yield Offer(word, f'{word} "${{1:model{suffix}}}" {{ ticket = $0 }}', _WORD)
         case "key":
             yield from _units(at)
-            for key in keys(at.kind):
+            for key in keys(at.kind, at.name):
                 if key not in at.given:
                     help = key_help(at.kind, key) or ""
                     yield Offer(key, f"{key} = $0", CompletionItemKind.Property, help)
@@ -135,7 +135,7 @@ def _values(analysis: Analysis, at: Cursor) -> Iterator[Offer]:
 
 
 def _words(at: Cursor) -> Iterator[Offer]:
-    for word in words(at.kind, at.key):
+    for word in words(at.kind, at.key, at.name):
         snippet = _TEMPLATES.get(word, word)
         kind = CompletionItemKind.Function if snippet != word else _WORD
         yield Offer(word, snippet, kind, word_help(at.kind, at.key, word) or "")
@@ -169,7 +169,7 @@ def _properties(analysis: Analysis, at: Cursor) -> Iterator[Offer]:
 
 def _texts(analysis: Analysis, at: Cursor) -> Iterator[Offer]:
     if at.key == "target":
-        for word in words(at.kind, at.key):
+        for word in words(at.kind, at.key, at.name):
             yield Offer(word.strip('"'), word.strip('"'), _WORD)
     elif at.key == "layers":
         yield from _layer_names(analysis, at, quoted=False)

@@ -17,7 +17,7 @@ from typing import Any, Literal
 from lottoc import criteria, methods
 from lottoc.grammar import syntax
 from lottoc.lower.blocks import SHAPES
-from lottoc.lower.check import FORMATS, TARGETS, VALUES
+from lottoc.lower.emits import KINDS
 from lottoc.lower.expressions import METRICS
 from lottoc.lower.selections import SCOPES
 from lottoc.lower.sources import LOSSES, OPTIMIZERS, SCHEDULES
@@ -25,7 +25,8 @@ from lottoc.masks import patterns
 from lottoc.methods.lab import Duration
 
 LAYER_WORDS = ("all", "linear", "conv", "first", "last", "size")
-EMIT_KINDS = ("onnx",)
+EMIT_KINDS = {name: kind.suffix for name, kind in KINDS.items()}
+"""What can be emitted, and how its files are called."""
 TICKET_PROPERTIES = (*METRICS, "mask")
 
 
@@ -39,13 +40,32 @@ class Option:
     choices: tuple[str, ...] = ()
 
 
-def words(kind: str, key: str) -> tuple[str, ...]:
-    """The bare words and functions a key takes, names of the recipe's own things left aside."""
+def words(kind: str, key: str, name: str = "") -> tuple[str, ...]:
+    """The bare words and functions a key takes, names of the recipe's own things left aside.
+
+    `name` is the name of the block, or what an `emit` writes.
+    """
+    if kind == "emit":
+        return _emit_words(key, name)
     return tuple(_WORDS.get((kind, key), ()))
 
 
-def keys(kind: str) -> tuple[str, ...]:
-    """The keys of a block that this version has."""
+def _emit_words(key: str, name: str) -> tuple[str, ...]:
+    kind = KINDS.get(name, KINDS["onnx"])
+    match key:
+        case "format":
+            return kind.formats
+        case "values":
+            return kind.values
+        case "target":
+            return tuple(f'"{target}"' for target in kind.targets)
+    return ()
+
+
+def keys(kind: str, name: str = "") -> tuple[str, ...]:
+    """The keys of a block that this version has; `name` is what an `emit` writes."""
+    if kind == "emit" and name in KINDS:
+        return KINDS[name].keys
     return SHAPES[kind].keys if kind in SHAPES else ()
 
 
@@ -124,9 +144,6 @@ _WORDS: Mapping[tuple[str, str], tuple[str, ...]] = {
     ("ticket", "method"): tuple(methods.METHODS),
     ("ticket", "weights"): ("reinit", "signs"),
     ("ticket", "mask"): ("shuffle",),
-    ("emit", "format"): FORMATS,
-    ("emit", "values"): VALUES,
-    ("emit", "target"): tuple(f'"{target}"' for target in TARGETS),
 }
 
 

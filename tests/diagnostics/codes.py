@@ -12,7 +12,8 @@ from lottoc.passes import PASSES
 ROOT = Path(__file__).parents[2]
 FOLDERS = ("lottoc", "passes", "backends", "grammar")
 CODE = re.compile(r"internal|[a-z]+(-[a-z]+)+")
-NO_CODES = {*PASSES, "lottoc-out", "make-up", "onnxruntime-cpu"}
+TARGETS = {"nvidia-ampere", "nvidia-hopper", "onnxruntime-cpu", "torch-cpu"}
+NO_CODES = {*PASSES, *TARGETS, "lottoc-out", "make-up"}
 """Words with a hyphen that stand in the sources for something else."""
 
 

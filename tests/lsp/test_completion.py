@@ -109,6 +109,7 @@ def test_what_is_offered_is_known_to_the_checker(folder: Path, environment: None
         "training": "training n { ‸ }",
         "ticket": "ticket n { like = one   ‸ }",
         "emit": 'emit onnx "n.onnx" { ‸ }',
+        "emit fx": 'emit fx "n.pt2" { ‸ }',
     }
     tried = 0
     for head in heads.values():

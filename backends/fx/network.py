@@ -1,0 +1,60 @@
+"""A ticket's network as a torch module with its masks in place."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from lottoc.frontends.torch_model import TorchModel
+from lottoc.signature import Layer, Signature
+from lottoc.training.module import aliases, load_model, named_tensors
+from lottoc.training.state import State
+
+Masks = Callable[[str], NDArray[np.bool_] | None]
+"""Gives the mask of a layer, True where kept; None if it has none."""
+
+
+@dataclass(frozen=True)
+class Network:
+    """A module in evaluation mode whose pruned weights are +0.0, and its layers."""
+
+    module: nn.Module
+    signature: Signature
+    names: dict[str, tuple[str, ...]]
+    """All names of each parameter, by the one that its layer is called by."""
+    kept: dict[str, torch.Tensor]
+    """Masks by layer, True where a weight is kept."""
+
+    def weight(self, layer: Layer) -> torch.Tensor:
+        """A layer's masked weight, canonical."""
+        return named_tensors(self.module)[f"{layer.name}.weight"].detach()
+
+    def aliases(self, layer: Layer) -> tuple[str, ...]:
+        """The names of a layer's weight."""
+        return self.names[f"{layer.name}.weight"]
+
+
+def masked_network(model: TorchModel, state: State, masks: Masks) -> Network:
+    """The network with the weights of `state` under its masks.
+
+    Raises `InputError`: torch-model, torch-layer, state-mismatch.
+    """
+    signature, module = model.signature(), model.build(0)
+    load_model(module, state)
+    tensors, kept = named_tensors(module), {}
+    for layer in signature:
+        mask = masks(layer.name)
+        if mask is None:
+            continue
+        kept[layer.name] = torch.from_numpy(mask)
+        weight = tensors[f"{layer.name}.weight"]
+        with torch.no_grad():
+            # a product would leave -0.0, and NaN where a pruned weight is one
+            weight.copy_(torch.where(kept[layer.name], weight, 0.0))
+    names = {name: tuple(others) for name, others in aliases(module).items()}
+    return Network(module.eval(), signature, names, kept)

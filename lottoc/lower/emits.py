@@ -1,0 +1,238 @@
+"""`emit KIND "path" { … }`: what may be written, and in which forms."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from lottoc.diagnostics import InputError, Label
+from lottoc.grammar import syntax
+from lottoc.lower.blocks import entries
+from lottoc.lower.program import Emit, MaskOf, Model, Ticket
+from lottoc.lower.read import Reader
+
+PLANNED_EMITS = ("adapter", "hf")
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What the keys of an artefact of one kind take; the first of each is the default."""
+
+    formats: tuple[str, ...]
+    values: tuple[str, ...]
+    targets: tuple[str, ...]
+    target_files: bool
+    """Whether a target may also be the path of a file that `lottoc calibrate` wrote."""
+    suffix: str
+    keys: tuple[str, ...]
+    narrowing: tuple[str, ...]
+    """The formats that can store values in a narrower type."""
+
+
+KINDS: Mapping[str, Kind] = {
+    "onnx": Kind(
+        ("auto", "dense", "sparse", "packed", "groups"),
+        ("same", "float32", "float16", "bfloat16", "int8"),
+        ("onnxruntime-cpu",),
+        True,
+        ".onnx",
+        ("ticket", "format", "values", "target", "batch"),
+        ("auto", "dense", "sparse", "packed", "groups"),
+    ),
+    "fx": Kind(
+        ("auto", "dense", "masked", "csr", "semi_structured"),
+        ("same", "float16", "bfloat16"),
+        ("torch-cpu", "nvidia-ampere", "nvidia-hopper"),
+        False,
+        ".pt2",
+        ("ticket", "format", "values", "target"),
+        ("auto", "semi_structured"),
+    ),
+}
+
+
+def inside_output(path: str) -> bool:
+    """Whether an artefact's path stays inside the output folder, and beside the report."""
+    parts = Path(path)
+    return not (
+        parts.is_absolute() or ".." in parts.parts or parts.name in ("", ".", "report.json")
+    )
+
+
+def check_emit(
+    reader: Reader,
+    block: syntax.Block,
+    folder: Path,
+    names: set[str],
+    tickets: Mapping[str, Ticket],
+    models: Mapping[str, Model],
+) -> Emit | None:
+    """Read an `emit` block; `names` are all tickets, `tickets` those that were read."""
+    if block.name in PLANNED_EMITS:
+        reader.not_yet(f"emit {block.name}", block.name_span)
+        return None
+    if block.name not in KINDS:
+        reader.unknown(block.name, (*KINDS, *PLANNED_EMITS), "kind of artefact", block.name_span)
+        return None
+    kind = KINDS[block.name]
+    keys = entries(reader, block)
+    path = _artefact_path(reader, block, kind)
+    ticket = keys["ticket"].value if "ticket" in keys else None
+    if ticket is not None and not isinstance(ticket, syntax.Name):
+        reader.mismatch(ticket, "the name of a ticket")
+        return None
+    if ticket is not None and ticket.value not in names:
+        reader.unknown(ticket.value, names, "ticket", ticket.span)
+        return None
+
+    def word(key: str, known: tuple[str, ...]) -> str | None:
+        if key not in keys:
+            return known[0]
+        return reader.choice(keys[key].value, known, key)
+
+    form, values = word("format", kind.formats), word("values", kind.values)
+    target: str | None = kind.targets[0]
+    if "target" in keys:
+        target = _target(reader, keys["target"].value, folder, kind)
+    batch: tuple[int, ...] | None = (1,) if "batch" in kind.keys else ()
+    if "batch" in keys and batch:
+        batch = _batch(reader, keys["batch"].value)
+    if not (path and ticket and form and values and target and batch is not None):
+        return None
+    emit = Emit(block.name, path, ticket.value, form, values, target, batch, block.span)
+    _useless_keys(reader, keys, emit, kind)
+    if emit.kind == "fx" and emit.ticket in tickets:
+        _check_fx(reader, keys, emit, tickets, models)
+    return emit
+
+
+def _useless_keys(reader: Reader, keys: Mapping[str, syntax.Entry], emit: Emit, kind: Kind) -> None:
+    for key in keys:
+        if key not in kind.keys:
+            reader.findings.error(
+                "unused-key",
+                f"emit {emit.kind} has no {key}",
+                keys[key].span,
+                help=f"it takes {', '.join(kind.keys)}",
+            )
+    on_cpu = emit.kind == "fx" and emit.format == "auto" and emit.target == "torch-cpu"
+    if emit.values != "same" and (emit.format not in kind.narrowing or on_cpu):
+        shown = [Label(keys["format"].span)] if "format" in keys else []
+        reader.findings.error(
+            "unused-key",
+            f"format = {emit.format} stores values in the type that the model has",
+            keys["values"].span,
+            *shown,
+            help="leave values out, or choose  format = semi_structured",
+        )
+
+
+def _check_fx(
+    reader: Reader,
+    keys: Mapping[str, syntax.Entry],
+    emit: Emit,
+    tickets: Mapping[str, Ticket],
+    models: Mapping[str, Model],
+) -> None:
+    ticket = tickets[emit.ticket]
+    model = models[ticket.model]
+    if model.source != "torch":
+        reader.findings.error(
+            "fx-needs-torch",
+            f'"{emit.path}" needs a torch model, and "{model.name}" is an ONNX file',
+            keys["ticket"].span,
+            help=(
+                'take the model from its source: torch("file.py:function")',
+                f'or write it as ONNX:  emit onnx "{Path(emit.path).stem}.onnx"',
+            ),
+        )
+    pattern = _found_pattern(ticket, tickets)
+    if emit.format == "semi_structured" and pattern and not _is_two_of_four(pattern):
+        reader.findings.error(
+            "fx-pattern",
+            f'format = semi_structured needs at most two of every four weights; "{ticket.name}" '
+            f"has pattern {pattern}",
+            keys["format"].span,
+            Label(keys["ticket"].span, "this ticket"),
+            help=("find it under  pattern = 2:4", "or choose another format"),
+        )
+
+
+def _found_pattern(ticket: Ticket, tickets: Mapping[str, Ticket]) -> str:
+    """The pattern that a ticket's masks were found under; nothing for masks that are given."""
+    seen: set[str] = set()
+    while isinstance(ticket.mask, MaskOf) and ticket.name not in seen:
+        seen.add(ticket.name)
+        if ticket.mask.ticket not in tickets:
+            return ""
+        ticket = tickets[ticket.mask.ticket]
+    return str(ticket.found.pattern) if ticket.found else ""
+
+
+def _is_two_of_four(pattern: str) -> bool:
+    """Whether a pattern keeps no more than two of each aligned four neighbours."""
+    match = re.fullmatch(r"(\d+):(\d+)", pattern)
+    if not match:
+        return False
+    kept, group = int(match[1]), int(match[2])
+    for start in range(0, math.lcm(group, 4), 4):
+        most, at = 0, start
+        while at < start + 4:
+            end = min(start + 4, (at // group + 1) * group)
+            most += min(kept, end - at)
+            at = end
+        if most > 2:
+            return False
+    return True
+
+
+def _target(reader: Reader, value: syntax.Value, folder: Path, kind: Kind) -> str | None:
+    """The name of a shipped target, or the path of one that somebody measured."""
+    value = reader.resolve(value)
+    if not (
+        kind.target_files and isinstance(value, syntax.String) and value.value.endswith(".toml")
+    ):
+        return reader.choice(value, kind.targets, "target")
+    from lottoc.backends.onnx.target import find_target, read_target
+
+    path = find_target(value.value, folder)
+    try:
+        read_target(path)
+    except InputError as error:
+        for found in error.diagnostics:
+            reader.findings.error(found.code, found.message, value.span, help=found.help)
+        return None
+    return str(path)
+
+
+def _batch(reader: Reader, value: syntax.Value) -> tuple[int, ...] | None:
+    """One batch size, or a list of them."""
+    value = reader.resolve(value)
+    items = value.items if isinstance(value, syntax.ListValue) else (value,)
+    sizes = [reader.integer(item, least=1) for item in items]
+    if not sizes:
+        reader.mismatch(value, "batch sizes, such as [1, 32]")
+    return tuple(s for s in sizes if s is not None) if sizes and None not in sizes else None
+
+
+def _artefact_path(reader: Reader, block: syntax.Block, kind: Kind) -> str | None:
+    if block.path is None or not block.path.value:
+        reader.findings.error(
+            "missing-path",
+            "emit needs a file name",
+            block.name_span,
+            help=f'write  emit {block.name} "model{kind.suffix}" {{ … }}',
+        )
+        return None
+    if not inside_output(block.path.value):
+        reader.findings.error(
+            "bad-path",
+            f'"{block.path.value}" is not a file inside the output folder',
+            block.path.span,
+            help="name a file; the folder is chosen by  lottoc compile -o FOLDER",
+        )
+        return None
+    return Path(block.path.value).as_posix()
