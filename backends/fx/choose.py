@@ -120,5 +120,6 @@ def _rounding(weight: MaskedWeight) -> float:
     if weight.dtype == weight.value.dtype:
         return 0.0
     asked = weight.value.double()
-    size = float(asked.norm())
-    return float((weight.value.to(weight.dtype).double() - asked).norm()) / size if size else 0.0
+    change, size = weight.value.to(weight.dtype).double() - asked, float(asked.norm())
+    # three digits: the sums may be taken in another order
+    return float(f"{float(change.norm()) / size:.3g}") if size else 0.0

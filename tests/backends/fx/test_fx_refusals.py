@@ -18,6 +18,7 @@ from lottoc.frontends.torch_model import open_torch
 NETS = textwrap.dedent(
     """
     import torch
+    import torch.nn.utils.prune
     from torch import nn
 
     class Branch(nn.Module):
@@ -46,7 +47,7 @@ NETS = textwrap.dedent(
 
     class FixedBatch(Branch):
         def forward(self, x):
-            return self.a(x.reshape(2, 8))
+            return self.a(x) if len(x) == 3 else self.b(x)
 
     def normed():
         return nn.Sequential(nn.utils.parametrizations.weight_norm(nn.Linear(8, 8)))
@@ -85,9 +86,9 @@ def write(folder: Path, function: str, format: str = "masked") -> torch.nn.Modul
 @pytest.mark.parametrize(
     ("function", "code", "said"),
     [
-        ("Branch", "export-failed", r"net\.py:10: "),
-        ("Loop", "export-failed", r"net\.py:20: "),
-        ("FixedBatch", "export-batch", "batches of 2 only"),
+        ("Branch", "export-failed", r"net\.py:12: "),
+        ("Loop", "export-failed", r"net\.py:22: "),
+        ("FixedBatch", "export-batch", "batches of 3 only"),
         ("normed", "torch-layer", 'layer "0" has a parametrized weight'),
         ("old_normed", "torch-layer", 'layer "0" has a parametrized weight'),
         ("pruned", "torch-layer", 'layer "0" has a parametrized weight'),

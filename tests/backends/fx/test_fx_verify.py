@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -72,7 +73,8 @@ def test_a_changed_byte_is_noticed(written: tuple[Path, str]) -> None:
     content = bytearray(path.read_bytes())
     with zipfile.ZipFile(path) as archive:
         info = next(i for i in archive.infolist() if i.filename.endswith("weight_0"))
-    content[info.header_offset + 200] ^= 0xFF
+    name, extra = struct.unpack_from("<HH", content, info.header_offset + 26)
+    content[info.header_offset + 30 + name + extra + 2] ^= 0x40
     path.write_bytes(content)
     with pytest.raises(LottoError) as error:
         verify(path, network(Mlp), sample(Mlp))

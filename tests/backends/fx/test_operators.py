@@ -131,8 +131,10 @@ def test_what_it_unpacked_is_not_handed_out() -> None:
 
 
 def test_a_batch_of_other_features_is_refused_while_tracing() -> None:
+    call = semi_structured_call()
+
     def layer(x: torch.Tensor) -> torch.Tensor:
-        return OPS.semi_structured_linear(x, *semi_structured_call())
+        return OPS.semi_structured_linear(x, *call)
 
     with pytest.raises(Exception, match="x has 121 columns, not 120"):
         torch.compile(layer, backend="eager", fullgraph=True)(batch(2, 121))
