@@ -82,10 +82,9 @@ def narrow(weight: NDArray[Any], own: int, value_type: int) -> Narrow:
 
 def widen(numbers: NDArray[Any], scales: NDArray[Any] | None, own: int) -> NDArray[Any]:
     """What the decoder makes of them; `scales` are broadcast. Every step rounds as it does."""
-    if scales is not None:
-        with np.errstate(over="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"):
+        if scales is not None:
             numbers = numbers.astype(scales.dtype) * scales
-    with np.errstate(over="ignore"):
         return numbers.astype(schema.numpy_type(own))
 
 

@@ -412,9 +412,6 @@ def refusal(
 def test_what_int8_cannot_hold_is_refused(bad: float, tmp_path: Path) -> None:
     weight = np.ones((4, 4), np.float32)
     weight[1, 2] = bad
-    scale = np.float32(bad) / np.float32(127)
-    if np.isfinite(scale * np.float32(127)):
-        pytest.skip("the largest float comes back from int8")
     assert refusal(tmp_path, weight, "int8").startswith('onnx-range: layer "fc" has a weight of')
 
 
