@@ -27,7 +27,9 @@ class LayerReport:
     `values` is the type of the stored numbers, `rounding` what storing them in it changed:
     |stored - asked| / |asked| over the kept weights, in the Euclidean norm.
     `units` is [out, in] of the stored weight, smaller than `shape` where dead units have left.
-    `predicted` is what the layer takes on the target, where it could be run in groups.
+    `order` is `permuted`, or why it was kept, of the channels that an N:M layer reads; empty where
+    none was searched. `predicted` is what the layer takes on the target, where it could be run in
+    groups.
     """
 
     name: str
@@ -39,6 +41,7 @@ class LayerReport:
     values: str = ""
     rounding: float = 0.0
     units: tuple[int, ...] = ()
+    order: str = ""
     predicted: tuple[Prediction, ...] = ()
 
     @property

@@ -19,10 +19,10 @@ from lottoc.backends.onnx.choose import (
 )
 from lottoc.backends.onnx.notes import REMOVED, GroupNote, LayerNote, write_notes
 from lottoc.backends.onnx.pieces import Piece, size, write
-from lottoc.backends.onnx.pruned import Content, Masks, Weights
+from lottoc.backends.onnx.pruned import Content, Masks, Orders, Weights
 from lottoc.backends.onnx.rewrite import DataFile, Rewrite
 from lottoc.backends.onnx.structure.cost import WORKLOAD, Rule, Workload
-from lottoc.backends.onnx.structure.stage import Stage, refuse_ungrouped, restructure
+from lottoc.backends.onnx.structure.stage import NOT_FOLLOWED, Stage, refuse_ungrouped, restructure
 from lottoc.diagnostics import input_error
 from lottoc.frontends.onnx_model import OnnxModel
 
@@ -39,6 +39,7 @@ def emit(
     format: str = "auto",
     values: str = "same",
     workload: Workload = WORKLOAD,
+    orders: Orders | None = None,
 ) -> list[LayerReport]:
     """Write `model` with `mask * weight` for each masked layer, and report on those layers.
 
@@ -47,14 +48,16 @@ def emit(
     can. Under `auto`, layers are
     grouped where that is faster on the target and for the batch sizes of `workload`. A model of
     2 GiB or more is split into `output` and `output` + ".data" beside it: the model knows the data
-    file by that name, so give the final file name, in a temporary folder if need be.
+    file by that name, so give the final file name, in a temporary folder if need be. With `orders`
+    channels are put in another order in all that makes or reads them, and no layer is grouped.
 
     Raises `InputError`: `onnx-format` for a format or type that is unknown or does not suit the
-    model, `onnx-range` for weights that `values` cannot hold, `onnx-too-large`.
+    model, `onnx-range` for weights that `values` cannot hold, `onnx-too-large`, `onnx-order` for an
+    order that cannot be written into the model.
     """
     _refuse_in_place(model, output)
-    content, formats = Content(model, masks, weights), candidates(format)
-    rule = workload.rule(format)
+    content = Content(model, masks, weights, orders=orders or {})
+    formats, rule = candidates(format), None if orders else workload.rule(format)
     with tempfile.TemporaryDirectory(prefix="lottoc-structure-") as folder:
         stage = restructure(content, Path(folder), rule)
         if format == GROUPS:
@@ -122,9 +125,11 @@ def _staged(
     written, group = stored.get(stage.stored_name(own)), stage.groups.get(own)
     report = layer_report(weight, int(np.count_nonzero(mask)), REMOVED, 0)
     report = replace(report, values="", units=stage.shapes.get(own, weight.layer.shape[:2]))
+    report = replace(report, order=_order(content, stage, name))
     if written is None:
         return report, LayerNote(name, REMOVED, 0)
-    note = replace(_note(stage.model, written), layer=name)
+    moved = stage.moved.get(own) if own not in stage.shapes else None
+    note = replace(_note(stage.model, written), layer=name, moved=moved)
     report = replace(report, values=written.values, rounding=written.rounding)
     if group is None:
         return replace(report, format=written.format, nbytes=written.nbytes), note
@@ -134,6 +139,17 @@ def _staged(
     groups = GroupNote(own, dims, weight.transposed, group.rows, group.channels)
     report = replace(report, format=GROUPS, nbytes=nbytes)
     return report, replace(note, format=GROUPS, group=groups)
+
+
+def _order(content: Content, stage: Stage, name: str) -> str:
+    """What to say of the order of the channels that an N:M layer reads."""
+    if name not in content.orders:
+        return ""
+    own = content.model.weights[name].stored.name
+    if content.orders[name] is None:
+        return f"kept: {stage.fixed.get(own, NOT_FOLLOWED)}"
+    moved = stage.moved.get(own)
+    return "kept: no other is better" if moved is None or moved.columns is None else "permuted"
 
 
 def _refuse_in_place(model: OnnxModel, output: Path) -> None:

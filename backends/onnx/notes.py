@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import lottoc
+from lottoc.backends.onnx.structure.moved import Moved
 from lottoc.frontends import onnx_schema as schema
 from lottoc.frontends.onnx_file import OnnxFile, read_entries
 
@@ -47,7 +48,8 @@ class GroupNote:
 class LayerNote:
     """A layer's format, and how many of the stored weights are kept.
 
-    `values` is the type they are stored in, empty if it is their own, and `rounding` the relative
+    `moved` says which rows and columns of the weight are where, if any has moved. `values` is the
+    type they are stored in, empty if it is their own, and `rounding` the relative
     error of that.
     """
 
@@ -57,6 +59,7 @@ class LayerNote:
     group: GroupNote | None = None
     values: str = ""
     rounding: float = 0.0
+    moved: Moved | None = None
 
 
 def write_notes(notes: Iterable[LayerNote]) -> str:
@@ -65,6 +68,9 @@ def write_notes(notes: Iterable[LayerNote]) -> str:
     orders: dict[bytes, str] = {}
     for note in notes:
         more = {} if note.group is None else _plain(note.group, note.layer, orders)
+        if note.moved is not None:
+            ways = {"from_rows": note.moved.rows, "from_columns": note.moved.columns}
+            more |= {way: _text(order) for way, order in ways.items() if order is not None}
         if note.values:
             more |= {"values": note.values, "rounding": note.rounding}
         layers[note.layer] = [note.format, note.kept, *([more] if more else [])]
@@ -115,7 +121,23 @@ def _read(name: str, layers: dict[str, Any]) -> LayerNote:
     if not isinstance(values, str) or not isinstance(rounding, int | float):
         raise TypeError(name)
     group = _group(more, layers) if "weight" in more else None
-    return LayerNote(name, format, kept, group, values, float(rounding))
+    moved = None
+    if "from_rows" in more or "from_columns" in more:
+        moved = Moved(_permutation(more.get("from_rows")), _permutation(more.get("from_columns")))
+    return LayerNote(name, format, kept, group, values, float(rounding), moved)
+
+
+def _permutation(text: str | None) -> Order | None:
+    """An order of as many as it names."""
+    if text is None:
+        return None
+    data = base64.b64decode(text, validate=True)
+    for kind in ("<u2", "<u4"):
+        if len(data) % int(kind[-1]) == 0:
+            order = np.frombuffer(data, kind).astype(np.int64)
+            if np.array_equal(np.sort(order), np.arange(order.size)):
+                return order
+    raise ValueError(text)
 
 
 def _group(plain: dict[str, Any], layers: dict[str, Any]) -> GroupNote:

@@ -16,6 +16,9 @@ from lottoc.frontends.onnx_layers import Weight
 from lottoc.frontends.onnx_model import OnnxModel
 
 Masks = Mapping[str, NDArray[np.bool_]] | Callable[[str], NDArray[np.bool_] | None]
+Orders = Mapping[str, NDArray[np.int64] | None]
+"""For layers that keep N of every M: the order that the channels they read are to come in, position
+j saying which comes there, or None for the order they have. None of these channels may leave."""
 Weights = Mapping[str, NDArray[np.generic]] | Callable[[str], NDArray[np.generic] | None]
 
 
@@ -32,6 +35,7 @@ class Content:
     masks: Masks
     weights: Weights | None = None
     narrow: Mapping[str, int] = field(default_factory=dict)
+    orders: Orders = field(default_factory=dict)
 
     def mask(self, name: str) -> NDArray[np.bool_] | None:
         """The mask of a layer, or None if it stays dense."""

@@ -20,12 +20,13 @@ from numpy.typing import NDArray
 from lottoc.backends.onnx.compare import check_same_rest
 from lottoc.backends.onnx.failure import failure
 from lottoc.backends.onnx.notes import DamagedNotes, LayerNote, read_notes
-from lottoc.backends.onnx.pruned import Content, Masks, Weights
+from lottoc.backends.onnx.pruned import Content, Masks, Orders, Weights
 from lottoc.backends.onnx.reference import write_reference
 from lottoc.backends.onnx.representation import Found
 from lottoc.backends.onnx.run import Answer, Job, has_nan, run_apart
 from lottoc.backends.onnx.stored import found_weights, stored_layers
 from lottoc.backends.onnx.structure.cost import WORKLOAD, Workload
+from lottoc.backends.onnx.structure.moved import Moved
 from lottoc.backends.onnx.structure.stage import Stage, restructure
 from lottoc.diagnostics import InputError
 from lottoc.frontends.onnx_file import OnnxFile
@@ -70,18 +71,21 @@ def verify(
     format: str = "auto",
     tolerance: float = 1e-5,
     workload: Workload = WORKLOAD,
+    orders: Orders | None = None,
 ) -> VerifyReport:
     """Check the file that `emit` wrote to `path`, in the same `format` for the same `workload`.
 
     Where emit rewrites the graph, the rewriting is done once more: the file is compared bit by bit
     with what comes out, and its outputs with those of the masked dense model as it was. If values
-    are narrower too, that is two steps: before and after rounding.
+    are narrower too, that is two steps: before and after rounding. Weights that were reordered are
+    put back by what is noted in the file, and compared with mask times weight.
 
     Raises `LottoError` (`verify-failed`) that names the layer or output, with the numbers.
     """
-    content = Content(model, masks, weights, {})
+    content = Content(model, masks, weights, {}, orders or {})
+    rule = None if orders else workload.rule(format)
     with tempfile.TemporaryDirectory(prefix="lottoc-structure-") as folder:
-        stage = restructure(content, Path(folder), workload.rule(format))
+        stage = restructure(content, Path(folder), rule)
         if stage is None:
             report = _read_back(path, content)
             _run_both(path, content, None, report, tolerance)
@@ -89,6 +93,7 @@ def verify(
             rewritten = Content(stage.model, stage.mask, None, {})
             report = _read_back(path, rewritten)
             _check_groups(path, content, stage)
+            _check_orders(path, content, stage)
             _run_both(path, content, rewritten if rewritten.narrow else None, report, tolerance)
     return report
 
@@ -132,6 +137,32 @@ def _check_groups(path: Path, content: Content, stage: Stage) -> None:
         raise failure(path, error.diagnostics[0].message) from error
 
 
+def _check_orders(path: Path, content: Content, stage: Stage) -> None:
+    """Compare each weight with mask times weight in the order noted, which has to be the one asked.
+
+    Weights that lost dead units are compared by the runs only; what N:M layers read loses none.
+    """
+    try:
+        file = OnnxFile(path)
+        with file.damage_is_an_error():
+            found, notes = found_weights(file), {note.layer: note for note in _notes(file)}
+            for name, weight in content.model.weights.items():
+                own, order = weight.stored.name, content.orders.get(name)
+                if content.mask(name) is None or own in stage.shapes or own not in found:
+                    continue
+                moved = notes[name].moved or Moved(None, None)
+                if order is not None and not _is_order(moved.columns, order):
+                    raise failure(path, f'the channels of layer "{name}" are in another order')
+                if notes[name].moved is not None:
+                    _check_layer(weight, found[own], _narrowed(content, name, found[own]), moved)
+    except InputError as error:
+        raise failure(path, error.diagnostics[0].message) from error
+
+
+def _is_order(noted: NDArray[np.int64] | None, asked: NDArray[np.int64]) -> bool:
+    return np.array_equal(np.arange(asked.size) if noted is None else noted, asked)
+
+
 def _narrowed(content: Content, name: str, found: Found) -> Content:
     """The content with one layer in the type that it is stored in."""
     own = content.model.weights[name].stored.data_type
@@ -156,13 +187,19 @@ def _pruned(file: OnnxFile, content: Content) -> Iterator[tuple[Weight, Found]]:
         yield weight, found
 
 
-def _check_layer(weight: Weight, found: Found, content: Content) -> None:
+def _check_layer(
+    weight: Weight, found: Found, content: Content, moved: Moved | None = None
+) -> None:
     name = weight.layer.name
     if found.stored != weight.stored:
         raise failure(
             content.model.path, f'layer "{name}" is {found.stored}, expected {weight.stored}'
         )
     expected = content.masked(name)
+    if moved is not None and moved.rows is not None:
+        expected = expected[moved.rows]
+    if moved is not None and moved.columns is not None:
+        expected = expected[:, moved.columns]
     actual = found.value().T if weight.transposed else found.value()
     wrong = _bits(actual) != _bits(expected)
     if wrong.any():

@@ -6,6 +6,7 @@ a constant that can move into the reader's bias. Everything else leaves, row and
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -43,12 +44,17 @@ class Removal:
     unread_layers: list[str] = field(default_factory=list)
 
 
-def remove_dead_units(model: ir.Model) -> Removal:
+def remove_dead_units(model: ir.Model, whole: Collection[str] = ()) -> Removal:
     """Shrink the main graph in place; its outputs stay the same up to rounding of biases.
 
-    Shapes must have been inferred; weights are initializers. Outputs keep their shapes.
+    Shapes must have been inferred; weights are initializers. Outputs keep their shapes, and layers
+    whose weights are named in `whole` all the channels they read.
     """
     units = find_units(model.graph)
+    for linear in units.linears:
+        weight = linear.node.inputs[1]
+        if weight is not None and weight.name in whole:
+            units.pin(linear.node.inputs[0], "a layer needs all that it reads")
     numbers = find_constants(model.graph, units)
     needed = _needed(units, numbers)
     removal = Removal()

@@ -16,21 +16,11 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from lottoc.backends.onnx.structure.builder import Builder
+from lottoc.backends.onnx.structure.moved import Conflict, Ids, Moved
 from lottoc.backends.onnx.structure.operators import BINARY, constant, rank
 from lottoc.backends.onnx.structure.replace import Constants
 from lottoc.backends.onnx.structure.spaces import NORMALIZATION, Spaces, find_spaces, places
-from lottoc.backends.onnx.structure.units import Ids, Linear
-
-
-@dataclass(frozen=True)
-class Moved:
-    """Row i of a stored weight is its row `rows[i]` of before, likewise columns; None if all stay.
-
-    Rows and columns are those of the canonical weight.
-    """
-
-    rows: Ids | None
-    columns: Ids | None
+from lottoc.backends.onnx.structure.units import Linear
 
 
 @dataclass
@@ -43,10 +33,6 @@ class Reordered:
     moved: dict[str, Moved] = field(default_factory=dict)
     outputs: list[str] = field(default_factory=list)
     fixed: Mapping[str, str] = field(default_factory=dict)
-
-
-class Conflict(ValueError):
-    """An order that cannot be written into this graph."""
 
 
 def reorder(model: ir.Model, orders: Mapping[str, Ids]) -> Reordered:

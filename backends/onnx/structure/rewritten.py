@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from lottoc.backends.onnx.run import Job
     from lottoc.backends.onnx.structure.cost import Site, Worth
     from lottoc.backends.onnx.structure.grouping import GroupedLayer, Grouping
+    from lottoc.backends.onnx.structure.moved import Ids, Moved
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,8 @@ class Rewritten:
     refused: Mapping[str, str]
     shapes: Mapping[str, tuple[int, ...]]
     sites: Mapping[str, tuple[Site, Grouping]]
+    moved: Mapping[str, Moved]
+    fixed: Mapping[str, str]
 
 
 def rewrite(
@@ -37,28 +40,43 @@ def rewrite(
     names: frozenset[str],
     worth: Worth | None,
     path: Path,
+    orders: Mapping[str, Ids | None],
 ) -> Rewritten | None:
     """Write the rewritten model to `path`; None, and no file, if there is nothing to gain.
 
-    `job` holds the masked dense model of the one at `source`; `names` are its masked weights.
-    Raises `InputError` (onnx-invalid).
+    `job` holds the masked dense model of the one at `source`; `names` are its masked weights, and
+    `orders` say how the channels come that some weights read. Raises `InputError` (onnx-invalid),
+    and `Conflict`.
     """
     import onnx_ir as ir
 
     from lottoc.backends.onnx.structure.dead_units import remove_dead_units
     from lottoc.backends.onnx.structure.grouped import Lowered, lower_groups
     from lottoc.backends.onnx.structure.grouping import grouped_name
+    from lottoc.backends.onnx.structure.reorder import Reordered, reorder
 
-    program = _load(job, source)
-    removal = remove_dead_units(program)
+    program = load_graph(Path(job.model), Path(job.data), source)
+    reordered = Reordered()
+    if orders:
+        asked = {weight: order for weight, order in orders.items() if order is not None}
+        reordered = reorder(program, asked)
+    removal = remove_dead_units(program, frozenset(orders))
     lowered = lower_groups(program, names, worth) if worth is not None else Lowered()
     groups = lowered.layers
-    if not removal.layers and not groups:
+    if not removal.layers and not groups and not orders:
         return None
     ir.save(program, str(path), external_data=f"{path.stem}.data")
     masked = {grouped_name(name) if name in groups else name for name in names}
     shapes = {layer.weight: layer.after for layer in removal.layers}
-    return Rewritten(frozenset(masked), groups, lowered.refused, shapes, lowered.sites)
+    return Rewritten(
+        frozenset(masked),
+        groups,
+        lowered.refused,
+        shapes,
+        lowered.sites,
+        reordered.moved,
+        reordered.fixed,
+    )
 
 
 def invalid_model(path: Path, error: Exception) -> InputError:
@@ -67,8 +85,11 @@ def invalid_model(path: Path, error: Exception) -> InputError:
     return input_error("onnx-invalid", f"not a valid ONNX model: {reason}", file=str(path))
 
 
-def _load(job: Job, source: Path) -> ir.Model:
-    """The masked dense model, shapes inferred; its numbers stay on disk until they are used."""
+def load_graph(path: Path, folder: Path, source: Path) -> ir.Model:
+    """A model with its data in `folder`, shapes inferred; numbers stay on disk until they are used.
+
+    Raises `InputError` (onnx-invalid) that names `source`.
+    """
     import onnx_ir as ir
     from onnx_ir.passes.common import LiftConstantsToInitializersPass, ShapeInferencePass
 
@@ -76,8 +97,8 @@ def _load(job: Job, source: Path) -> ir.Model:
     before = logger.level
     logger.setLevel(logging.CRITICAL)  # it warns of what is no fault, with tracebacks
     try:
-        program = ir.load(job.model)
-        ir.external_data.set_base_dir(program.graph, job.data)
+        program = ir.load(path)
+        ir.external_data.set_base_dir(program.graph, folder)
         program = LiftConstantsToInitializersPass(size_limit=0)(program).model
         program = ShapeInferencePass()(program).model
         for value in program.graph.initializers.values():

@@ -23,8 +23,9 @@ from lottoc.backends.onnx.structure.grouping import (
     grouped_name,
     no_groups,
 )
+from lottoc.backends.onnx.structure.moved import Conflict, Moved
 from lottoc.backends.onnx.structure.rewritten import invalid_model, rewrite
-from lottoc.diagnostics import input_error
+from lottoc.diagnostics import InputError, input_error
 from lottoc.frontends.onnx_model import OnnxModel, open_onnx
 
 if TYPE_CHECKING:
@@ -36,6 +37,8 @@ MIN_OPSET = 13
 
 LARGEST = (1 << 31) - 1
 """Bytes: a model that is one protobuf message can be rewritten in memory."""
+
+NOT_FOLLOWED = "its weight is not read as it is stored"
 
 APART = 1 << 25
 """Bytes: it is worth a process of its own to give memory back after so large a model."""
@@ -54,6 +57,10 @@ class Stage:
     shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     sites: Mapping[str, tuple[Site, Grouping]] = field(default_factory=dict)
     """Where stored weights are that could be grouped, and how."""
+    moved: Mapping[str, Moved] = field(default_factory=dict)
+    """Stored weights whose rows or columns are in another order, before dead units left."""
+    fixed: Mapping[str, str] = field(default_factory=dict)
+    """Why the channels that a stored weight's layer reads had to stay where they are."""
 
     def mask(self, name: str) -> NDArray[np.bool_] | None:
         """The mask of a layer of the rewritten model: its weights that are not zero."""
@@ -97,8 +104,10 @@ def _restructure(
 ) -> Stage | None:
     model = content.model
     if model.file.opset < MIN_OPSET or model.file_bytes > LARGEST:
+        if any(order is not None for order in content.orders.values()):
+            raise cannot_reorder(model, unfit(model) or "")
         return None
-    if not any(_promising(content, name, rule) for name in model.weights):
+    if not content.orders and not any(_promising(content, name, rule) for name in model.weights):
         return None
     masked = frozenset(
         weight.stored.name
@@ -109,15 +118,31 @@ def _restructure(
     model.file.forget()
     call = call_apart if model.file_bytes >= APART else _call
     try:
-        found = call(rewrite, job, model.path, masked, rule, path)
+        orders = {model.weights[name].stored.name: o for name, o in content.orders.items()}
+        found = call(rewrite, job, model.path, masked, rule, path, orders)
+    except Conflict as error:
+        raise cannot_reorder(model, str(error)) from error
     except Exception:
         refuse_invalid(model.path)
         raise
     if found is None:
         return None
-    return Stage(
-        open_onnx(path), found.masked, found.groups, found.refused, found.shapes, found.sites
-    )
+    return Stage(open_onnx(path), **vars(found))
+
+
+def cannot_reorder(model: OnnxModel, reason: str) -> InputError:
+    """Channels are asked to be where they cannot be."""
+    help = ("let lottoc find which layers read the same channels: lower the recipe again",)
+    return input_error("onnx-order", reason, file=str(model.path), help=help)
+
+
+def unfit(model: OnnxModel) -> str | None:
+    """Why the graph of a model cannot be rewritten at all."""
+    if model.file.opset < MIN_OPSET:
+        return f"that needs opset {MIN_OPSET}, the model has {model.file.opset}"
+    if model.file_bytes > LARGEST:
+        return f"the model has {model.file_bytes} bytes, {LARGEST} at most are possible"
+    return None
 
 
 def _call(function: Callable[..., Result], *arguments: object) -> Result:
@@ -166,10 +191,5 @@ def refuse_ungrouped(content: Content, stage: Stage | None) -> None:
 
 def _obstacle(content: Content, mask: NDArray[np.bool_]) -> str:
     """Why a model, or a layer of it, was not even tried."""
-    model = content.model
-    if model.file.opset < MIN_OPSET:
-        return f"that needs opset {MIN_OPSET}, the model has {model.file.opset}"
-    if model.file_bytes > LARGEST:
-        return f"the model has {model.file_bytes} bytes, {LARGEST} at most are possible"
     grouping = find_groups(mask)
-    return no_groups(mask, grouping) or "nothing would be saved"
+    return unfit(content.model) or no_groups(mask, grouping) or "nothing would be saved"

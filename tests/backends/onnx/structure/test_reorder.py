@@ -17,7 +17,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from random_networks import Network, image_network, run, sequence_network, token_network
 
-from lottoc.backends.onnx.structure.reorder import Conflict, Moved, Reordered, reorder
+from lottoc.backends.onnx.structure.moved import Conflict, Moved
+from lottoc.backends.onnx.structure.reorder import Reordered, reorder
 from lottoc.backends.onnx.structure.spaces import find_spaces, places
 from lottoc.backends.onnx.structure.units import find_units
 
