@@ -19,8 +19,10 @@ from lottoc.diagnostics import Diagnostic, InputError, RecipeError
 from lottoc.engine.compute import model_op
 from lottoc.engine.evaluate import Engine
 from lottoc.ir import lotto
-from lottoc.ir.plain import from_dictionary
+from lottoc.ir import mask as mask_ir
+from lottoc.ir.plain import from_dictionary, strings
 from lottoc.masks.mask import Mask
+from lottoc.masks.patterns.nm import NofM
 from lottoc.progress import Progress
 
 if TYPE_CHECKING:
@@ -158,10 +160,14 @@ def _emit_onnx(
     model = _dense_model(op, engine, folder)
     format, values = str(options["format"]), str(options["values"])
     work = workload(options)
-    layers = onnx.emit(model, path, mask, format=format, values=values, workload=work)
+    known: Any = {"format": format, "workload": work, "orders": _orders(op, engine)}
+    layers = onnx.emit(model, path, mask, values=values, **known)
     advance(1)
-    verified = onnx.verify(path, model, mask, format=format, workload=work)
+    verified = onnx.verify(path, model, mask, **known)
     advance(1)
+    for layer in layers:
+        if layer.order:
+            engine.trace("ordered", f"{op.path.data}: channels of {layer.name} {layer.order}", "")
     rows = [{**asdict(layer), "sparsity": layer.sparsity} for layer in layers]
     return _Written(model.file_bytes, rows, asdict(verified))
 
@@ -187,6 +193,21 @@ def _emit_fx(
 
 
 _BACKENDS: Mapping[str, Callable[..., _Written]] = {"onnx": _emit_onnx, "fx": _emit_fx}
+
+
+def _orders(op: lotto.EmitOp, engine: Engine) -> dict[str, NDArray[np.int64] | None]:
+    """For N:M layers the order of the mask, or None where it has none."""
+    bundle = op.masks.owner if op.masks is not None else None
+    if not isinstance(bundle, mask_ir.BundleOp):
+        return {}
+    plain = [
+        name
+        for name, value in zip(strings(bundle.layers), bundle.masks, strict=True)
+        if isinstance(mask_ir.mask_type(value).pattern, NofM)
+    ]
+    names = strings(op.ordered) if op.ordered is not None else []
+    given = zip(names, map(engine.value, op.orders), strict=True)
+    return dict.fromkeys(plain) | dict(given)
 
 
 def workload(options: Mapping[str, Any]) -> Workload:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
 from lottoc.engine.store import Store
-from lottoc.lower.program import Data
+from lottoc.lower.program import Data, Model
 from lottoc.signature import Layer, Signature
 
 
@@ -52,6 +53,46 @@ class Catalog:
         text = json.dumps([asdict(layer) for layer in signature]).encode()
         self.store.put(key, lambda target: _write(target, text), ".json")
         return signature, digest
+
+    def reads(self, model: Model, data: Data | None) -> dict[str, int]:
+        """By layer the number of the channels it reads, where these may be put in another order.
+
+        An ONNX file is asked for its graph, a torch model exported for examples like those of
+        `data`. Kept in the store. Raises `InputError`: what the export raises, onnx-invalid.
+        """
+        shape = "" if data is None else f" {self._sample(data)[1:]}"
+        key = hashlib.sha256(f"channels 1 {model.digest}{shape}".encode()).hexdigest()
+        stored = self.store.get(key, ".json")
+        if stored is not None:
+            found: dict[str, int] = json.loads(stored.read_bytes())
+            return found
+        found = self._reads(model, data)
+        text = json.dumps(found, sort_keys=True).encode()
+        self.store.put(key, lambda target: _write(target, text), ".json")
+        return found
+
+    def _reads(self, model: Model, data: Data | None) -> dict[str, int]:
+        from lottoc.backends.onnx.structure.classes import layer_classes
+        from lottoc.frontends.onnx_model import open_onnx
+
+        if model.source == "onnx":
+            return layer_classes(open_onnx(model.path))
+        from lottoc.frontends.data import NpzSource, open_npz
+        from lottoc.frontends.torch_model import open_torch
+
+        assert data is not None
+        npz, torch_model = data.splits["train"], open_torch(model.path, model.function)
+        sample = open_npz(NpzSource(npz.path, npz.x, npz.y)).x[:2]
+        with tempfile.TemporaryDirectory(prefix="lottoc-channels-") as folder:
+            path = Path(folder) / "model.onnx"
+            torch_model.export_onnx(torch_model.initial_state(model.seed), sample, path)
+            return layer_classes(open_onnx(path))
+
+    def _sample(self, data: Data) -> tuple[int, ...]:
+        from lottoc.frontends.data import NpzSource, npz_shape
+
+        npz = data.splits["train"]
+        return npz_shape(NpzSource(npz.path, npz.x, npz.y))[0]
 
     def digest(self, data: Data) -> str:
         """Digest of the bytes of every file of a data set, and of what is read from them."""

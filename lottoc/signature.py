@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 LayerKind = Literal["linear", "conv"]
@@ -22,6 +22,9 @@ class Layer:
     kind: LayerKind
     shape: tuple[int, ...]
     dtype: str = "float32"
+    reads: int | None = field(default=None, compare=False)
+    """Layers with the same number read the same channels, which may be put in another order; None
+    if they may not, or nobody has looked."""
 
     @property
     def size(self) -> int:

@@ -22,6 +22,8 @@ from lottoc.ir.plain import from_dictionary, string_array, strings, to_dictionar
 from lottoc.ir.types import LayerMaskType, LayerScoresType, StatisticsType, WeightType
 from lottoc.masks.allocate import pruned_count
 from lottoc.masks.patterns import Pattern, parse
+from lottoc.masks.patterns.nm import NofM
+from lottoc.passes.orders import orders, with_orders
 from lottoc.signature import Layer
 
 PerLayer = Mapping[str, SSAValue]
@@ -52,6 +54,11 @@ class _Lowering:
             case lotto.TrainSparseOp():
                 self._moved(op)
                 return
+            case lotto.EmitOp() if op.masks in self.masks:
+                ordered = with_orders(op, self.masks[op.masks])
+                if ordered is None:
+                    return
+                self._insert(op, ordered)
             case mask.BundleOp():
                 self.masks[op.result] = dict(zip(strings(op.layers), op.masks, strict=True))
                 return
@@ -84,9 +91,13 @@ class _Lowering:
         return per_layer
 
     @staticmethod
-    def _add(before: Operation, op: Operation) -> SSAValue:
+    def _insert(before: Operation, op: Operation) -> None:
         op.location = before.location
         Builder(InsertPoint.before(before)).insert(op)
+
+    @staticmethod
+    def _add(before: Operation, op: Operation) -> SSAValue:
+        _Lowering._insert(before, op)
         return op.results[0]
 
     def _score(self, op: lotto.ScoreOp) -> PerLayer:
@@ -161,19 +172,38 @@ class _Lowering:
         else:
             shapes = [mask.scores_type(score).shape for score in scores]
             counts = pattern.counts(op.scope.data, shapes, density)
+            ordered = self._orders(op, dict(zip(names, scores, strict=True)), earlier or {})
             kept = [
-                self._keep(op, score, before, count, pattern)
-                for (score, before), count in zip(_with(scores, within), counts, strict=True)
+                self._keep(op, score, before, count, pattern, ordered.get(name))
+                for name, (score, before), count in zip(
+                    names, _with(scores, within), counts, strict=True
+                )
             ]
         return dict(zip(names, kept, strict=True))
 
+    def _orders(self, op: lotto.PruneOp, scores: PerLayer, within: PerLayer) -> PerLayer:
+        pattern = parse(op.pattern.data)
+        if not isinstance(pattern, NofM) or pattern.in_order is None:
+            return {}
+        layers = self.layers[lotto.model_of(op.scores)]
+        return orders(pattern, scores, within, layers, lambda new: self._add(op, new))
+
     def _keep(
-        self, op: Operation, score: SSAValue, within: SSAValue | None, kept: int, pattern: Pattern
+        self,
+        op: Operation,
+        score: SSAValue,
+        within: SSAValue | None,
+        kept: int,
+        pattern: Pattern,
+        order: SSAValue | None,
     ) -> SSAValue:
+        """A layer without an order of its own keeps what holds in an order as its channels are."""
+        if order is None and pattern.in_order is not None:
+            pattern = pattern.in_order
         return self._add(
             op,
             mask.KeepOp.build(
-                operands=[score, within],
+                operands=[score, within, order],
                 properties={"kept": IntegerAttr(kept, i64)},
                 result_types=[LayerMaskType(mask.scores_type(score).shape, pattern)],
             ),

@@ -57,7 +57,7 @@ def emit(
     """
     _refuse_in_place(model, output)
     content = Content(model, masks, weights, orders=orders or {})
-    formats, rule = candidates(format), None if orders else workload.rule(format)
+    formats, rule = candidates(format), None if content.ordered else workload.rule(format)
     with tempfile.TemporaryDirectory(prefix="lottoc-structure-") as folder:
         stage = restructure(content, Path(folder), rule)
         if format == GROUPS:
@@ -143,7 +143,7 @@ def _staged(
 
 def _order(content: Content, stage: Stage, name: str) -> str:
     """What to say of the order of the channels that an N:M layer reads."""
-    if name not in content.orders:
+    if name not in content.orders or not content.ordered:
         return ""
     own = content.model.weights[name].stored.name
     if content.orders[name] is None:

@@ -37,6 +37,11 @@ class Content:
     narrow: Mapping[str, int] = field(default_factory=dict)
     orders: Orders = field(default_factory=dict)
 
+    @property
+    def ordered(self) -> bool:
+        """Whether channels are to come in another order."""
+        return any(order is not None for order in self.orders.values())
+
     def mask(self, name: str) -> NDArray[np.bool_] | None:
         """The mask of a layer, or None if it stays dense."""
         mask = self.masks(name) if callable(self.masks) else self.masks.get(name)

@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -83,7 +83,7 @@ def verify(
     Raises `LottoError` (`verify-failed`) that names the layer or output, with the numbers.
     """
     content = Content(model, masks, weights, {}, orders or {})
-    rule = None if orders else workload.rule(format)
+    rule = None if content.ordered else workload.rule(format)
     with tempfile.TemporaryDirectory(prefix="lottoc-structure-") as folder:
         stage = restructure(content, Path(folder), rule)
         if stage is None:
@@ -196,11 +196,10 @@ def _check_layer(
             content.model.path, f'layer "{name}" is {found.stored}, expected {weight.stored}'
         )
     expected = content.masked(name)
-    if moved is not None and moved.rows is not None:
-        expected = expected[moved.rows]
-    if moved is not None and moved.columns is not None:
-        expected = expected[:, moved.columns]
     actual = found.value().T if weight.transposed else found.value()
+    if moved is not None:  # a kept -0.0 was written as pruned, and is 0.0
+        expected = _in_order(expected, moved) + np.zeros((), expected.dtype)
+        actual = actual + np.zeros((), actual.dtype)
     wrong = _bits(actual) != _bits(expected)
     if wrong.any():
         at = tuple(int(i) for i in np.unravel_index(int(np.argmax(wrong)), wrong.shape))
@@ -209,6 +208,11 @@ def _check_layer(
             f'layer "{name}": {int(wrong.sum())} of {wrong.size} weights differ from '
             f"mask times weight; at {list(at)} it has {actual[at]}, expected {expected[at]}",
         )
+
+
+def _in_order(weight: NDArray[np.generic], moved: Moved) -> NDArray[Any]:
+    weight = weight if moved.rows is None else weight[moved.rows]
+    return weight if moved.columns is None else weight[:, moved.columns]
 
 
 def _bits(array: NDArray[np.generic]) -> NDArray[np.generic]:

@@ -27,7 +27,7 @@ from lottoc.ir.plain import from_dictionary, strings
 from lottoc.ir.types import LayerMaskType
 from lottoc.masks.mask import Mask, load_masks, save_masks, shuffle
 from lottoc.masks.patterns import Pattern
-from lottoc.masks.select import Each, NonFiniteScores
+from lottoc.masks.select import Each, NonFiniteScores, check_finite
 from lottoc.progress import Progress
 from lottoc.signature import Layer
 from lottoc.statistics import statistic_class
@@ -101,7 +101,16 @@ def _load_statistic(path: Path) -> Sequence[Any]:
     return [StoredStatistic(path)]
 
 
+def _save_orders(path: Path, results: Sequence[Any]) -> None:
+    path.write_text(json.dumps([order.tolist() for order in results]))
+
+
+def _load_orders(path: Path) -> Sequence[Any]:
+    return [np.array(order, np.int64) for order in json.loads(path.read_bytes())]
+
+
 NUMBERS = Kind(".json", _save_numbers, _load_numbers)
+ORDERS = Kind(".json", _save_orders, _load_orders)
 
 
 def _save_sparse(path: Path, results: Sequence[Any]) -> None:
@@ -136,6 +145,8 @@ def kind_of(op: Operation) -> Kind | None:
             return STATE if model_op(op.model).source.data == "torch" else None
         case lotto.EvaluateOp() | lotto.MeasureOp():
             return NUMBERS
+        case mask.OrderOp():
+            return ORDERS
         case lotto.GatherOp():
             # under masks it serves one round of many, whose outcome, the masks, is kept
             return STATISTIC if op.masks is None else None
@@ -363,9 +374,23 @@ def _keep(op: mask.KeepOp, value: Value, bench: Bench) -> list[Any]:
     within = value(op.within).to_bool() if op.within is not None else None
     pattern, kept = mask.mask_type(op.result).pattern, op.kept.value.data
     with _selecting(op, [op.scores]):
+        if op.order is not None:
+            return [
+                Mask.from_bool(pattern.keep_in(value(op.order), value(op.scores), kept, within))
+            ]
         result = pattern.keep(value(op.scores), kept, within)
         _check_law(pattern, result, kept, within is not None)
     return [Mask.from_bool(result)]
+
+
+def _order(op: mask.OrderOp, value: Value, bench: Bench) -> list[Any]:
+    from lottoc.masks.permute import search_shared_order
+
+    with _selecting(op, op.scores):
+        scores = Each(op.scores, value)
+        for position, layer in enumerate(scores):
+            check_finite(layer, position)
+        return [search_shared_order(scores, op.n.value.data, op.m.value.data)]
 
 
 def _keep_global(op: mask.KeepGlobalOp, value: Value, bench: Bench) -> list[Any]:
@@ -419,6 +444,7 @@ STORED: Mapping[type[Operation], Callable[[Any, Value, Bench], list[Any]]] = {
     lotto.EvaluateOp: _evaluate,
     lotto.MeasureOp: _measure,
     mask.KeepOp: _keep,
+    mask.OrderOp: _order,
     mask.KeepGlobalOp: _keep_global,
     mask.AndOp: _binary,
     mask.OrOp: _binary,

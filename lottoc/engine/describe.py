@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from xdsl.dialects.builtin import StringAttr
-from xdsl.ir import Operation
+from xdsl.ir import Operation, SSAValue
 
-from lottoc.ir import lotto
+from lottoc.ir import lotto, mask
 from lottoc.ir.place import labels
 
 
@@ -26,10 +26,22 @@ def _words(op: Operation) -> str:
             return f"train {steps}, masks moved by {op.update.data}"
         case lotto.EvaluateOp() | lotto.MeasureOp():
             return f"{name} {op.metric.data}"
+        case mask.OrderOp():
+            return f"order of channels for {_names([_layer_of(score) for score in op.scores])}"
         case lotto.GatherOp():
             return f"gather {op.statistic.data}"
     layer = _layer(op)
     return f"{name} {layer}" if layer else name
+
+
+def _layer_of(value: SSAValue) -> str:
+    return _layer(value.owner) if isinstance(value.owner, Operation) else ""
+
+
+def _names(layers: list[str]) -> str:
+    """`q, k and v`, or `q, k and 9 more`."""
+    shown = layers if len(layers) <= 3 else [*layers[:2], f"{len(layers) - 2} more"]
+    return " and ".join(filter(None, [", ".join(shown[:-1]), shown[-1]]))
 
 
 def _layer(op: Operation) -> str:

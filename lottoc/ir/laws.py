@@ -137,8 +137,23 @@ def _shapes(op: Operation, models: dict[str, dict[str, Layer]]) -> Iterator[Find
             for name, value in zip(strings(op.layers), op.masks, strict=True):
                 if name in known and mask.mask_type(value).shape != known[name].shape:
                     yield op, _differ(name, known[name].shape, mask.mask_type(value).shape)
+        case lotto.EmitOp() if op.masks is not None and isinstance(op.masks.owner, mask.BundleOp):
+            yield from _ordered(op, op.masks.owner)
         case _:
             return
+
+
+def _ordered(op: lotto.EmitOp, bundle: mask.BundleOp) -> Iterator[Finding]:
+    """An artefact is ordered as the masks that it is under."""
+    masks = dict(zip(strings(bundle.layers), bundle.masks, strict=True))
+    names = strings(op.ordered) if op.ordered is not None else []
+    given = dict(zip(names, op.orders, strict=True))
+    for name in [name for name in names if name not in masks]:
+        yield op, f'orders the channels of layer "{name}", which has no mask'
+    for name, value in masks.items():
+        order = value.owner.order if isinstance(value.owner, mask.KeepOp) else None
+        if given.get(name) is not order:
+            yield op, f'layer "{name}" is {"not " * (name not in given)}in the order of its mask'
 
 
 def _gathered(op: mask.ScoreOp, weight: mask.WeightOp) -> Iterator[Finding]:

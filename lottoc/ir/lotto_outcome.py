@@ -13,6 +13,7 @@ from xdsl.irdl import (
     irdl_op_definition,
     operand_def,
     opt_operand_def,
+    opt_prop_def,
     prop_def,
     result_def,
     traits_def,
@@ -22,6 +23,8 @@ from xdsl.traits import Pure
 from xdsl.utils.exceptions import VerifyException
 
 from lottoc.ir.amounts import check_plain
+from lottoc.ir.plain import strings
+from lottoc.ir.types import OrderType
 from lottoc.ir.whole import (
     DATA,
     EVALUATED,
@@ -142,12 +145,18 @@ class TicketOp(IRDLOperation):
 
 @irdl_op_definition
 class EmitOp(IRDLOperation):
-    """Write a ticket as an artefact."""
+    """Write a ticket as an artefact.
+
+    The channels that the layers `ordered` read come in the order given for each, in whatever makes
+    or reads them; lower-lotto-to-mask says which do.
+    """
 
     name = "lotto.emit"
     weights = operand_def(WEIGHTS)
     masks = opt_operand_def(MASKS)
     data = opt_operand_def(DATA)
+    orders = var_operand_def(OrderType)
+    ordered = opt_prop_def(ArrayAttr[StringAttr])
     kind = prop_def(StringAttr)
     path = prop_def(StringAttr)
     ticket = prop_def(StringAttr)
@@ -155,9 +164,15 @@ class EmitOp(IRDLOperation):
     irdl_options = (AttrSizedOperandSegments(as_property=True), ParsePropInAttrDict())
     assembly_format = (
         "$kind $path $weights (`under` $masks^)? (`sampled` `from` $data^)?"
+        " (`ordered` `by` `(` $orders^ `:` type($orders) `)`)?"
         " attr-dict `:` type($weights)"
     )
 
     def verify_(self) -> None:
-        """Options are plain data."""
+        """Options are plain data, and each layer has one order."""
         check_plain(options=self.options)
+        names = strings(self.ordered) if self.ordered else []
+        if len(names) != len(self.orders):
+            raise VerifyException(f"{len(self.orders)} orders for {len(names)} layers")
+        if names and self.masks is None:
+            raise VerifyException("orders without masks")

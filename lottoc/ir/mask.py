@@ -25,7 +25,14 @@ from xdsl.traits import Pure
 from xdsl.utils.exceptions import VerifyException
 
 from lottoc.ir.amounts import check_plain, check_seed
-from lottoc.ir.types import LayerMaskType, LayerScoresType, MasksType, StatisticsType, WeightType
+from lottoc.ir.types import (
+    LayerMaskType,
+    LayerScoresType,
+    MasksType,
+    OrderType,
+    StatisticsType,
+    WeightType,
+)
 from lottoc.ir.whole import MASKS, WEIGHTS
 from lottoc.masks.patterns import UNSTRUCTURED
 
@@ -128,18 +135,21 @@ class KeepOp(IRDLOperation):
 
     Without a pattern these are the highest scores. With one, the pattern says what is best, and
     which counts there are. Only what is `within` an earlier mask is kept. Equal scores keep the
-    lower position (C order).
+    lower position (C order). A pattern of an order of its own, such as permuted(2, 4), needs one.
     `%m = mask.keep 2048 of %s : !mask.scores<64x64> -> !mask.mask<64x64, 2:4>`
     """
 
     name = "mask.keep"
     scores = operand_def(LayerScoresType)
     within = opt_operand_def(LayerMaskType)
+    order = opt_operand_def(OrderType)
     kept = prop_def(IntegerAttr[Int64])
     result = result_def(LayerMaskType)
     traits = traits_def(Pure())
+    irdl_options = (AttrSizedOperandSegments(as_property=True),)
     assembly_format = (
-        "$kept `of` $scores (`within` $within^ `:` type($within) `,`)? attr-dict"
+        "$kept `of` $scores (`within` $within^ `:` type($within) `,`)?"
+        " (`ordered` $order^ `:` type($order) `,`)? attr-dict"
         " `:` type($scores) `->` type($result)"
     )
 
@@ -150,6 +160,52 @@ class KeepOp(IRDLOperation):
         impossible = type_.pattern.impossible(type_.shape, self.kept.value.data)
         if impossible:
             raise VerifyException(impossible)
+        if (type_.pattern.in_order is None) != (self.order is None):
+            needs = "takes no order" if self.order else "needs an order of the channels"
+            raise VerifyException(f"a mask of pattern {type_.pattern} {needs}")
+        if self.order is not None:
+            check_order(self.order, type_.shape)
+
+
+def check_order(order: SSAValue, shape: tuple[int, ...]) -> None:
+    """Raise `VerifyException` unless an order is of the channels that a layer reads."""
+    assert isinstance(order.type, OrderType)
+    channels = order.type.channels.data
+    if channels != shape[1]:
+        raise VerifyException(f"an order of {channels} channels, and axis 1 has {shape[1]}")
+
+
+@irdl_op_definition
+class OrderOp(IRDLOperation):
+    """An order of channels under which `n` of every `m` keeps as much of the scores as is found.
+
+    The layers read the same channels; what counts is what they keep together. It never keeps less
+    than the order that the channels have.
+    `%o = mask.order 2 of 4 over(%s : !mask.scores<8x16>) -> !mask.order<16>`
+    """
+
+    name = "mask.order"
+    scores = var_operand_def(LayerScoresType)
+    n = prop_def(IntegerAttr[Int64])
+    m = prop_def(IntegerAttr[Int64])
+    result = result_def(OrderType)
+    traits = traits_def(Pure())
+    assembly_format = (
+        "$n `of` $m `over` `(` $scores `:` type($scores) `)` attr-dict `->` type($result)"
+    )
+
+    def verify_(self) -> None:
+        """Whole groups of the channels that all layers read."""
+        if not self.scores:
+            raise VerifyException("no layers to order channels of")
+        n, m = self.n.value.data, self.m.value.data
+        if not 0 < n <= m:
+            raise VerifyException(f"cannot keep {n} of every {m}")
+        for score in self.scores:
+            check_order(self.result, scores_type(score).shape)
+            if scores_type(score).shape[1] % m:
+                length = scores_type(score).shape[1]
+                raise VerifyException(f"{length} channels are no multiple of {m}")
 
 
 @irdl_op_definition
@@ -304,6 +360,7 @@ MaskDialect = Dialect(
         LayerOp,
         ScoreOp,
         KeepOp,
+        OrderOp,
         KeepGlobalOp,
         AndOp,
         OrOp,
@@ -313,5 +370,5 @@ MaskDialect = Dialect(
         ShuffleOp,
         BundleOp,
     ],
-    [WeightType, LayerScoresType, LayerMaskType],
+    [WeightType, LayerScoresType, LayerMaskType, OrderType],
 )

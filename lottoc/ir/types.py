@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from typing import Literal
 
-from xdsl.dialects.builtin import StringAttr
+from xdsl.dialects.builtin import IntAttr, StringAttr
 from xdsl.ir import Attribute, ParametrizedAttribute, TypeAttribute
 from xdsl.irdl import irdl_attr_definition
 from xdsl.parser import AttrParser
@@ -81,13 +81,19 @@ class DataType(ParametrizedAttribute, TypeAttribute):
 
 @irdl_attr_definition
 class LayerAttr(ParametrizedAttribute):
-    """A prunable layer: `#lotto.layer<"fc1", linear, 300x784xf32>`, canonical [out, in, …]."""
+    """A prunable layer: `#lotto.layer<"fc1", linear, 300x784xf32>`, canonical [out, in, …].
+
+    `#lotto.layer<"q", linear, 64x64xf32, reads 0>` says that layers with this number read the same
+    channels, and that these may be put in another order.
+    """
 
     name = "lotto.layer"
     layer_name: StringAttr
     kind: StringAttr
     shape: StringAttr
     """Dimensions and element type, `300x784xf32`."""
+    reads: StringAttr
+    """A number, or empty."""
 
     def verify(self) -> None:
         """A kind, a shape and an element type that a layer can have."""
@@ -102,7 +108,9 @@ class LayerAttr(ParametrizedAttribute):
     def of(layer: Layer) -> LayerAttr:
         """The attribute for a layer of a signature."""
         shape = shape_text(layer.shape, layer.dtype)
-        return LayerAttr(StringAttr(layer.name), StringAttr(layer.kind), StringAttr(shape))
+        reads = "" if layer.reads is None else str(layer.reads)
+        texts = (layer.name, layer.kind, shape, reads)
+        return LayerAttr(*map(StringAttr, texts))
 
     @property
     def layer(self) -> Layer:
@@ -113,25 +121,32 @@ class LayerAttr(ParametrizedAttribute):
             _KINDS[self.kind.data],
             tuple(int(d) for d in dims),
             _DTYPE_NAMES[element],
+            int(self.reads.data) if self.reads.data else None,
         )
 
     @classmethod
     def parse_parameters(cls, parser: AttrParser) -> Sequence[Attribute]:
-        """Parse `<"fc1", linear, 300x784xf32>`."""
+        """Parse `<"fc1", linear, 300x784xf32>` or `<"q", linear, 64x64xf32, reads 0>`."""
+        reads = ""
         with parser.in_angle_brackets():
             layer_name = parser.parse_str_literal()
             parser.parse_punctuation(",")
             kind = parser.parse_identifier()
             parser.parse_punctuation(",")
             dims, element = parser.parse_ranked_shape()
+            if parser.parse_optional_punctuation(","):
+                parser.parse_keyword("reads")
+                reads = str(parser.parse_integer(allow_boolean=False, allow_negative=False))
         shape = "x".join([*map(str, dims), str(element)])
-        return [StringAttr(layer_name), StringAttr(kind), StringAttr(shape)]
+        return [StringAttr(text) for text in (layer_name, kind, shape, reads)]
 
     def print_parameters(self, printer: Printer) -> None:
         """Print what `parse_parameters` reads."""
         with printer.in_angle_brackets():
             printer.print_string_literal(self.layer_name.data)
             printer.print_string(f", {self.kind.data}, {self.shape.data}")
+            if self.reads.data:
+                printer.print_string(f", reads {self.reads.data}")
 
 
 def shape_text(shape: Sequence[int], dtype: str | None = None) -> str:
@@ -279,3 +294,30 @@ class LayerMaskType(ParametrizedAttribute, TypeAttribute):
             printer.print_string(self.dims.data)
             if self.pattern_text.data:
                 printer.print_string(f", {self.pattern_text.data}")
+
+
+@irdl_attr_definition
+class OrderType(ParametrizedAttribute, TypeAttribute):
+    """An order of so many channels: `!mask.order<16>`."""
+
+    name = "mask.order"
+    channels: IntAttr
+
+    def __init__(self, channels: int | IntAttr) -> None:
+        super().__init__(IntAttr(channels) if isinstance(channels, int) else channels)
+
+    def verify(self) -> None:
+        """There is something to order."""
+        if self.channels.data < 1:
+            raise VerifyException("an order of no channels")
+
+    @classmethod
+    def parse_parameters(cls, parser: AttrParser) -> Sequence[Attribute]:
+        """Parse `<16>`."""
+        with parser.in_angle_brackets():
+            return [IntAttr(parser.parse_integer(allow_boolean=False, allow_negative=False))]
+
+    def print_parameters(self, printer: Printer) -> None:
+        """Print what `parse_parameters` reads."""
+        with printer.in_angle_brackets():
+            printer.print_string(str(self.channels.data))

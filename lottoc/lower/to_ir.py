@@ -6,7 +6,7 @@ import dataclasses
 import hashlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from xdsl.dialects import arith
@@ -29,6 +29,7 @@ from lottoc.lower.program import (
     MaskOf,
     MaskShuffle,
     Metric,
+    Model,
     Number,
     Program,
     Requirement,
@@ -38,6 +39,7 @@ from lottoc.lower.program import (
     Training,
 )
 from lottoc.methods.lab import Duration
+from lottoc.signature import Layer
 
 _ARITHMETIC: Mapping[str, type[Any]] = {
     "+": arith.AddfOp,
@@ -55,6 +57,9 @@ class DataCatalog(Protocol):
 
     def examples(self, data: Data, split: str) -> int:
         """Number of examples of a split, from the file's header; raises `InputError`."""
+
+    def reads(self, model: Model, data: Data | None) -> dict[str, int]:
+        """By layer the number of the channels it reads; raises `InputError`."""
 
 
 @dataclass(frozen=True)
@@ -154,13 +159,29 @@ class _Lowering:
                 "source": StringAttr(model.source),
                 "path": StringAttr(str(model.path)),
                 "digest": StringAttr(model.digest),
-                "layers": ArrayAttr([LayerAttr.of(layer) for layer in model.signature]),
+                "layers": ArrayAttr([LayerAttr.of(layer) for layer in self._layers(model)]),
             }
             if model.function:
                 properties["function"] = StringAttr(model.function)
             op = lotto.ModelOp.build(properties=properties, result_types=[ModelType(name)])
             self.models[name] = self.add(op)
         return self.models[name]
+
+    def _layers(self, model: Model) -> list[Layer]:
+        """The prunable layers; if a ticket puts channels in order, with what they read."""
+        assert model.signature is not None
+        tickets = [t for t in self.program.tickets.values() if t.model == model.name]
+        ordered = [t for t in tickets if t.found and t.found.pattern.in_order is not None]
+        if not ordered:
+            return list(model.signature)
+        data = None
+        if model.source == "torch":
+            named = [t.data for t in ordered if t.data is not None]
+            if not named:
+                raise _unknown_channels(model, ordered[0])
+            data = self.program.data[named[0]]
+        reads = self.catalog.reads(model, data)
+        return [replace(layer, reads=reads.get(layer.name)) for layer in model.signature]
 
     def dataset(self, name: str) -> SSAValue:
         """The data set's value; made once."""
@@ -418,7 +439,7 @@ class _Lowering:
             options["batch"] = emit.batch
         self.ops.append(
             lotto.EmitOp.build(
-                operands=[values.final, values.masks, data],
+                operands=[values.final, values.masks, data, []],
                 properties={
                     "kind": StringAttr(emit.kind),
                     "path": StringAttr(emit.path),
@@ -433,6 +454,13 @@ class _Lowering:
         if ticket.data is not None or self.program.models[ticket.model].source != "torch":
             return ticket.data
         return next(iter(self.program.data)) if len(self.program.data) == 1 else None
+
+
+def _unknown_channels(model: Model, ticket: Ticket) -> RecipeError:
+    message = f'"{model.name}" cannot be exported to see which layers read the same channels: '
+    message += "the shape of the input is not known"
+    help = ("add a data block; its first example gives the input's shape",)
+    return RecipeError([Diagnostic("export-needs-data", message, (Label(ticket.span),), help)])
 
 
 def _integer(value: int) -> IntegerAttr:

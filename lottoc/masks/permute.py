@@ -11,6 +11,7 @@ all exchanges are one matrix, of which an exchange changes only the rows of two 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -24,7 +25,7 @@ _CHUNK = 1 << 17
 """Numbers worked on at a time: what they need stays in the processor's caches or near."""
 
 _LEAST = 1e-6
-"""Smaller gains, relative to what a stripe keeps, are rounding."""
+"""Smaller gains, relative to what a stripe holds, are rounding."""
 
 _KICK = 5
 """Channels that change places at random, in a circle, to leave a local optimum."""
@@ -69,10 +70,9 @@ def search_order(
 ) -> Order:
     """An order of channels (axis 1) whose N:M mask keeps at least what the given order keeps.
 
-    `scores` [out, in, *kernel] are finite and not negative, with `in` a multiple of m. Stack the
-    layers that read the same channels along axis 0. After the search, `escapes` random changes
-    are tried as ways out of a local optimum. Equal inputs give equal orders. Raises `ValueError`
-    if m does not divide the channels.
+    `scores` [out, in, *kernel] are finite, with `in` a multiple of m. After the search, `escapes`
+    random changes are tried as ways out of a local optimum. Equal inputs give equal orders.
+    Raises `ValueError` if m does not divide the channels.
     """
     return search_shared_order([scores], n, m, escapes=escapes, seed=seed)
 
@@ -82,9 +82,11 @@ def search_shared_order(
 ) -> Order:
     """The same for layers that read the same channels: one order, by what all keep together.
 
-    `layers` is read once, a layer at a time, and twice where only some of the rows fit in memory.
+    Read a layer at a time, and anew each time if `layers` makes its arrays when asked (see `Each`);
+    of more scores than fit in memory some rows are searched, and then all are asked.
     """
-    channels = {layer.shape[1] for layer in layers}
+    shapes = [layer.shape for layer in layers]
+    channels = {shape[1] for shape in shapes}
     if len(channels) != 1:
         raise ValueError(f"layers of {sorted(channels)} channels do not read the same ones")
     (width,) = channels
@@ -93,7 +95,7 @@ def search_shared_order(
     same = np.arange(width)
     if n == m or width <= m:
         return same
-    step = -(-sum(layer.size for layer in layers) // _MOST)
+    step = -(-sum(map(math.prod, shapes)) // _MOST)
     matrix = np.concatenate([_matrix(layer)[::step] for layer in layers])
     order = _Search(matrix, n, m, np.random.default_rng(seed)).run(escapes)
     del matrix
@@ -138,7 +140,7 @@ class _Search:
         self.takes = np.zeros((count, count), np.float32)
         self.gains = np.zeros_like(self.takes)
         self.steps: list[_Step] = []
-        self.least = _LEAST * self._kept(np.arange(self.stripes)) / self.stripes
+        self.least = _LEAST * float(np.abs(matrix).sum(dtype=np.float64)) / self.stripes
 
     def run(self, escapes: int) -> Order:
         self._look(np.arange(self.stripes))

@@ -14,6 +14,9 @@ from numpy.typing import NDArray
 SIZES = frozenset({2, 4, 8})
 """Groups that make a word."""
 
+_CHUNK = 1 << 15
+"""Words looked at together."""
+
 
 def fits(array: NDArray[Any], m: int) -> bool:
     """Whether axis 1 is the one along which the array lies in memory, in one piece."""
@@ -46,9 +49,12 @@ def rank_neighbours(scores: NDArray[Any], n: int, m: int, result: NDArray[np.boo
 def all_keep(mask: NDArray[np.bool_], n: int, m: int) -> bool:
     """Whether each group of a mask that `fits` keeps `n`."""
     word, ones = _word(m)
-    counts = np.multiply(mask.reshape(-1).view(word), word.type(ones))
-    np.right_shift(counts, word.type(8 * (m - 1)), out=counts)
-    return bool((counts == n).all())
+    words = mask.reshape(-1).view(word)
+    for start in range(0, words.size, _CHUNK):
+        counts = words[start : start + _CHUNK] * word.type(ones)  # the highest byte is the sum
+        if (counts >> word.type(8 * (m - 1)) != n).any():
+            return False
+    return True
 
 
 def _word(m: int) -> tuple[np.dtype[Any], int]:

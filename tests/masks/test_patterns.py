@@ -17,6 +17,7 @@ from lottoc.masks.patterns.nm import NofM
 from lottoc.masks.patterns.pattern import Pattern
 
 TEXTS = ["unstructured", "2:4", "1:1", "3:3", "1:6", "groups(4)", "groups(3, permute = false)"]
+TEXTS += ["permuted(2, 4)", "permuted(1, 3)"]
 SCOPES = ("global", "layerwise", "uniform", "erk")
 
 
@@ -55,6 +56,9 @@ def test_a_pattern_is_what_it_prints(text: str) -> None:
         "groups(4, 4, 4)",
         "groups(least = 4)",
         "groups(4, heaps = 3)",
+        "permuted(2:4)",
+        "permuted(2)",
+        "permuted(5, 4)",
         "unstructured()",
         "unstructured(3)",
     ],
@@ -105,7 +109,15 @@ def test_rounds_are_nested_lawful_and_exact(
             for shape, kept in zip(shapes, counts, strict=True):
                 assert each.impossible(shape, kept) is None
             within: list[np.ndarray | None] = [None] * len(shapes) if before is None else [*before]
-            masks = [each.keep(*one) for one in zip(scores, counts, within, strict=True)]
+            if each.in_order is not None and before is None:  # found in the first round and kept
+                orders = [np.random.default_rng(0).permutation(shape[1]) for shape in shapes]
+            if each.in_order is not None:
+                ordered = zip(orders, scores, counts, within, strict=True)
+                masks = [each.keep_in(*one) for one in ordered]
+                for mask, order in zip(masks, orders, strict=True):
+                    assert each.in_order.holds(mask[:, order])
+            else:
+                masks = [each.keep(*one) for one in zip(scores, counts, within, strict=True)]
             assert [int(mask.sum()) for mask in masks] == counts
         for index, (mask, shape) in enumerate(zip(masks, shapes, strict=True)):
             assert mask.shape == shape
@@ -158,3 +170,24 @@ def test_counts_are_those_of_all_masks_there_are(text: str, shape: tuple[int, ..
     if isinstance(pattern, Groups):
         there.remove(0)
     assert {n for n in range(-1, size + 2) if pattern.impossible(shape, n) is None} == there
+
+
+def test_a_permuted_pattern_keeps_more_and_holds_in_some_order() -> None:
+    """Alone, it finds an order of its own; a mask in the given order is one such too."""
+    scores = np.abs(np.random.default_rng(0).standard_normal((6, 16))).astype(np.float32)
+    plain, permuted = parse("2:4"), parse("permuted(2, 4)")
+    mask = permuted.keep(scores, 48)
+    assert permuted.holds(mask)
+    assert permuted.holds(plain.keep(scores, 48))
+    assert not plain.holds(mask)
+    assert scores[mask].sum() > 1.01 * scores[plain.keep(scores, 48)].sum()
+
+
+def test_a_mask_that_does_not_hold_in_the_order_is_refused() -> None:
+    within = np.zeros((1, 8), np.bool_)
+    within[0, :4] = True
+    scores, order = np.ones((1, 8), np.float32), np.array([0, 1, 4, 5, 2, 3, 6, 7])
+    permuted = parse("permuted(2, 4)")
+    assert permuted.keep_in(order, scores, 4, within).tolist() == [[True] * 4 + [False] * 4]
+    with pytest.raises(ValueError, match=r"no mask of pattern permuted\(2, 4\) in it"):
+        permuted.keep_in(np.arange(8), scores, 4, within)

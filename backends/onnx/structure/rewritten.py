@@ -57,13 +57,13 @@ def rewrite(
 
     program = load_graph(Path(job.model), Path(job.data), source)
     reordered = Reordered()
-    if orders:
-        asked = {weight: order for weight, order in orders.items() if order is not None}
+    asked = {weight: order for weight, order in orders.items() if order is not None}
+    if asked:
         reordered = reorder(program, asked)
     removal = remove_dead_units(program, frozenset(orders))
     lowered = lower_groups(program, names, worth) if worth is not None else Lowered()
     groups = lowered.layers
-    if not removal.layers and not groups and not orders:
+    if not removal.layers and not groups and not asked:
         return None
     ir.save(program, str(path), external_data=f"{path.stem}.data")
     masked = {grouped_name(name) if name in groups else name for name in names}

@@ -104,10 +104,10 @@ def _restructure(
 ) -> Stage | None:
     model = content.model
     if model.file.opset < MIN_OPSET or model.file_bytes > LARGEST:
-        if any(order is not None for order in content.orders.values()):
+        if content.ordered:
             raise cannot_reorder(model, unfit(model) or "")
         return None
-    if not content.orders and not any(_promising(content, name, rule) for name in model.weights):
+    if not content.ordered and not any(_promising(content, name, rule) for name in model.weights):
         return None
     masked = frozenset(
         weight.stored.name

@@ -12,6 +12,7 @@ from lottoc.masks.patterns.pattern import Pattern as Pattern
 PATTERNS = {
     "unstructured": "lottoc.masks.patterns.unstructured:Unstructured",
     "N:M": "lottoc.masks.patterns.nm:NofM",
+    "permuted": "lottoc.masks.patterns.permuted:Permuted",
     "groups": "lottoc.masks.patterns.groups:Groups",
 }
 """By the name that a recipe writes; `N:M` is written with two numbers."""

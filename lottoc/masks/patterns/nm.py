@@ -76,7 +76,8 @@ class NofM(Pattern):
         if fits(mask, self.m):
             return all_keep(mask, self.n, self.m)
         out, inputs, *kernel = mask.shape
-        of_each = mask.reshape(out, inputs // self.m, self.m, *kernel).sum(axis=2, dtype="uint32")
+        small = "uint8" if self.m < 256 else "uint32"
+        of_each = mask.reshape(out, inputs // self.m, self.m, *kernel).sum(axis=2, dtype=small)
         return bool((of_each == self.n).all())
 
     def _count(self, shape: Shape) -> int:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, ClassVar
 from lottoc.masks.allocate import Shape, schedule
 
 if TYPE_CHECKING:
+    from lottoc.masks.permute import Order
     from lottoc.masks.select import Bools, Scores
 
 
@@ -55,6 +56,11 @@ class Pattern(ABC):
         """The share that every mask keeps; None if the recipe says it."""
         return None
 
+    @property
+    def in_order(self) -> Pattern | None:
+        """What holds once axis 1 is in the order that comes with a mask; None if none comes."""
+        return None
+
     def misfit(self, shape: Shape) -> str | None:
         """Why no mask of this shape can be such, in words that follow "the layer: "."""
         return None
@@ -81,6 +87,25 @@ class Pattern(ABC):
 
         Raises `NonFiniteScores`, and `ValueError` where `within` leaves too few.
         """
+
+    def keep_in(
+        self, order: Order, scores: Scores, kept: int, within: Bools | None = None
+    ) -> Bools:
+        """`keep` for a pattern that holds `in_order`: position j of the order is channel order[j].
+
+        Raises `ValueError` for a mask that is not what it should be, `within` being at fault.
+        """
+        import numpy as np
+
+        pattern = self.in_order
+        assert pattern is not None
+        part = None if within is None else within[:, order]
+        ordered = pattern.keep(scores[:, order], kept, part)
+        if not pattern.holds(ordered):
+            raise ValueError(f"the earlier mask has no mask of pattern {self} in it")
+        mask = np.empty_like(ordered)
+        mask[:, order] = ordered
+        return mask
 
     def keep_together(
         self, scores: Sequence[Scores], kept: int, within: Sequence[Bools] | None = None
