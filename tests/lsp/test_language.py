@@ -66,7 +66,7 @@ def test_a_key_is_explained_by_the_specification(
         ("random(", "seed = 0"),
         ("seed = 1", "whole number, default: `0`"),
         ("2:4", "2 of every 4 are kept: sparsity 50 %"),
-        ("packed", "how a layer is stored and run"),
+        ("packed", "one bit a weight and the kept values"),
         ("dense", "the unpruned model"),
         ("collapse", "the number of layers that keep nothing"),
     ],
