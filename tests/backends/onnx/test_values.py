@@ -296,6 +296,8 @@ def test_groups_take_narrower_values_and_pack_what_is_sparse_inside(
     inner = {f.representation for n, f in found_weights(OnnxFile(path)).items() if "groups" in n}
     dense = "dense" if values == "same" else "narrow"
     assert ("packed" if residual else dense) in inner
+    emit(model, tmp_path / "again.onnx", masks, format="groups", values=values)
+    assert (tmp_path / "again.onnx").read_bytes() == path.read_bytes()
     found = verify(path, model, masks, format="groups")
     assert len(found.trials) == 2
     assert all(trial.relative < 1e-5 for trial in found.trials)
