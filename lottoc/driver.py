@@ -10,6 +10,7 @@ from xdsl.dialects.builtin import ModuleOp
 from lottoc import inputs
 from lottoc.artefacts import Artefact, emit, put_in_place, staging
 from lottoc.catalog import Catalog
+from lottoc.collapse import check_signal
 from lottoc.diagnostics import Diagnostic, Findings, RecipeError, RequirementError
 from lottoc.engine.evaluate import Engine
 from lottoc.front import IR_SUFFIX, Request, front
@@ -96,6 +97,7 @@ def compile_recipe(request: Request, output: Path, findings: Findings) -> Outcom
     engine = Engine(request.store, request.progress, trace=request.trace)
     engine.run(module)
     rows = ticket_rows(module, engine)
+    check_signal(module, engine, findings)
     _check_requirements(module, engine, rows)
     with staging(output) as folder:
         artefacts = [

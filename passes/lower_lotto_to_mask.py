@@ -21,7 +21,7 @@ from lottoc.ir.place import pass_failed
 from lottoc.ir.plain import from_dictionary, string_array, strings, to_dictionary
 from lottoc.ir.types import LayerMaskType, LayerScoresType, StatisticsType, WeightType
 from lottoc.masks.allocate import pruned_count
-from lottoc.masks.patterns import Pattern, parse
+from lottoc.masks.patterns import UNSTRUCTURED, Pattern, parse
 from lottoc.masks.patterns.nm import NofM
 from lottoc.passes.orders import orders, with_orders
 from lottoc.signature import Layer
@@ -51,6 +51,8 @@ class _Lowering:
                 self._masks(op, self._unary(op))
             case lotto.ShuffleOp():
                 self._masks(op, self._shuffle(op))
+            case lotto.RepairOp():
+                self._masks(op, self._repair(op))
             case lotto.TrainSparseOp():
                 self._moved(op)
                 return
@@ -226,6 +228,33 @@ class _Lowering:
         )
         _Lowering._add(op, keep)
         return list(keep.masks)
+
+    def _repair(self, op: lotto.RepairOp) -> PerLayer:
+        """One `mask.repair` for all layers: what one gets depends on what the others keep."""
+        kept = self._of(op, op.masks)
+        names = list(kept)
+        within = self._of(op, op.within, names) if op.within else {}
+        scored = self.scores[op.scores]
+        if missing := [name for name in names if name not in scored]:
+            raise pass_failed(op, f'layer "{missing[0]}" is not scored')
+        for name in names:
+            if str(mask.mask_type(kept[name]).pattern) != UNSTRUCTURED:
+                pattern = mask.mask_type(kept[name]).pattern
+                raise pass_failed(
+                    op, f'masks of pattern {pattern} cannot be repaired: layer "{name}"'
+                )
+        repair = mask.RepairOp.build(
+            operands=[
+                op.wiring,
+                [scored[name] for name in names],
+                list(kept.values()),
+                [within[name] for name in names] if within else [],
+            ],
+            properties={"layers": string_array(names)},
+            result_types=[[value.type for value in kept.values()]],
+        )
+        self._add(op, repair)
+        return dict(zip(names, repair.masks, strict=True))
 
     def _binary(self, op: Any) -> PerLayer:
         lhs, rhs = self._of(op, op.lhs), self._of(op, op.rhs)

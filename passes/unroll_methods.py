@@ -182,7 +182,7 @@ class IrLab:
         return criterion_class(name).statistic if name in CRITERIA else None
 
     def prune(self, scores: SSAValue, target: Target, within: SSAValue | None = None) -> SSAValue:
-        """`lotto.prune`."""
+        """`lotto.prune`, and `lotto.repair` where the ticket asks for that."""
         kept = self._add(
             lotto.PruneOp.build(
                 operands=[scores, within],
@@ -195,6 +195,9 @@ class IrLab:
                 result_types=[MasksType(lotto.model_of(scores))],
             )
         )
+        if self.find.wiring is not None:
+            operands = [kept, scores, self.find.wiring, within]
+            kept = self._add(lotto.RepairOp.build(operands=operands, result_types=[kept.type]))
         self.targets[kept] = target
         return kept
 
@@ -238,7 +241,7 @@ class IrLab:
     def _measure(self, masks: SSAValue) -> SSAValue:
         return self._add(
             lotto.MeasureOp.build(
-                operands=[masks],
+                operands=[masks, None],
                 properties={"metric": StringAttr("sparsity")},
                 result_types=[f64],
             )

@@ -19,6 +19,7 @@ from xdsl.ir import Operation, SSAValue
 
 from lottoc.criteria import criterion_class
 from lottoc.diagnostics import Diagnostic, RecipeError, input_error
+from lottoc.engine import signal
 from lottoc.engine.store import Store
 from lottoc.fields import build
 from lottoc.ir import lotto, mask
@@ -28,6 +29,7 @@ from lottoc.ir.types import LayerMaskType
 from lottoc.masks.mask import Mask, load_masks, save_masks, shuffle
 from lottoc.masks.patterns import Pattern
 from lottoc.masks.select import Each, NonFiniteScores, check_finite
+from lottoc.masks.wiring_file import load_wiring, save_wiring
 from lottoc.progress import Progress
 from lottoc.signature import Layer
 from lottoc.statistics import statistic_class
@@ -77,6 +79,14 @@ def _save_masks(path: Path, results: Sequence[Any]) -> None:
 def _load_masks(path: Path) -> Sequence[Any]:
     masks = load_masks(path)
     return [masks[str(index)] for index in range(len(masks))]
+
+
+def _save_wiring(path: Path, results: Sequence[Any]) -> None:
+    save_wiring(path, results[0])
+
+
+def _load_wiring(path: Path) -> Sequence[Any]:
+    return [load_wiring(path)]
 
 
 def _save_state(path: Path, results: Sequence[Any]) -> None:
@@ -130,6 +140,7 @@ STATE = Kind(".state", _save_state, _load_state)
 STATISTIC = Kind(".statistic", _save_statistic, _load_statistic)
 SPARSE = Kind(".state", _save_sparse, _load_sparse)
 """Masks and weights that were trained together."""
+WIRING = Kind(".wiring", _save_wiring, _load_wiring)
 
 
 def kind_of(op: Operation) -> Kind | None:
@@ -150,6 +161,8 @@ def kind_of(op: Operation) -> Kind | None:
         case lotto.GatherOp():
             # under masks it serves one round of many, whose outcome, the masks, is kept
             return STATISTIC if op.masks is None else None
+        case lotto.WiringOp():
+            return WIRING
         case _ if op.results and isinstance(op.results[0].type, LayerMaskType):
             return MASKS
     return None
@@ -350,7 +363,7 @@ def _measure(op: lotto.MeasureOp, value: Value, bench: Bench) -> list[Any]:
             rest = sum(a.layer.size for a in model.layers if a.layer.name not in masks)
             return [float(kept + rest)]
         case _:
-            return [float(sum(m.kept == 0 for m in masks.values()))]
+            return [float(signal.collapsed(op, value))]
 
 
 @contextmanager
@@ -414,6 +427,15 @@ def _check_law(pattern: Pattern, result: np.ndarray, kept: int | None, restricte
     raise AssertionError(f"a mask that should be {pattern} is not")
 
 
+def _wiring(op: lotto.WiringOp, value: Value, bench: Bench) -> list[Any]:
+    return [signal.wiring(op, value)]
+
+
+def _repair(op: mask.RepairOp, value: Value, bench: Bench) -> list[Any]:
+    with _selecting(op, op.scores):
+        return list(signal.repair(op, value))
+
+
 def _binary(op: Any, value: Value, bench: Bench) -> list[Any]:
     left, right = value(op.lhs), value(op.rhs)
     match op:
@@ -443,6 +465,8 @@ STORED: Mapping[type[Operation], Callable[[Any, Value, Bench], list[Any]]] = {
     lotto.TrainSparseOp: _train_sparse,
     lotto.EvaluateOp: _evaluate,
     lotto.MeasureOp: _measure,
+    lotto.WiringOp: _wiring,
+    mask.RepairOp: _repair,
     mask.KeepOp: _keep,
     mask.OrderOp: _order,
     mask.KeepGlobalOp: _keep_global,

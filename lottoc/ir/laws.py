@@ -105,7 +105,7 @@ def _module(module: ModuleOp) -> Iterator[Finding]:
 def _layers(
     op: Operation, names: Sequence[str], models: dict[str, dict[str, Layer]]
 ) -> Iterator[Finding]:
-    model = lotto.model_of(op.results[0])
+    model = lotto.model_of(op.wiring if isinstance(op, mask.RepairOp) else op.results[0])
     if not names:
         yield op, "names no layer"
     if model not in models:
@@ -132,8 +132,9 @@ def _shapes(op: Operation, models: dict[str, dict[str, Layer]]) -> Iterator[Find
             if op.layer != op.weight.owner.layer:
                 yield op, f'scores layer "{op.weight.owner.layer.data}" as "{op.layer.data}"'
             yield from _gathered(op, op.weight.owner)
-        case mask.BundleOp():
-            known = models.get(lotto.model_of(op.result), {})
+        case mask.BundleOp() | mask.RepairOp():
+            whole = op.wiring if isinstance(op, mask.RepairOp) else op.result
+            known = models.get(lotto.model_of(whole), {})
             for name, value in zip(strings(op.layers), op.masks, strict=True):
                 if name in known and mask.mask_type(value).shape != known[name].shape:
                     yield op, _differ(name, known[name].shape, mask.mask_type(value).shape)

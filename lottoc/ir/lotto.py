@@ -13,6 +13,7 @@ from xdsl.dialects.builtin import I64 as Int64
 from xdsl.dialects.builtin import ArrayAttr, DictionaryAttr, IntegerAttr, StringAttr
 from xdsl.ir import Dialect
 from xdsl.irdl import (
+    AttrSizedOperandSegments,
     IRDLOperation,
     ParsePropInAttrDict,
     irdl_op_definition,
@@ -44,6 +45,7 @@ from lottoc.ir.lotto_outcome import (
     TicketOp,
 )
 from lottoc.ir.lotto_scores import GatherOp, ScoreOp
+from lottoc.ir.lotto_signal import CheckSignalOp, RepairOp, WiringOp
 from lottoc.ir.lotto_sparse import FRESH, KEEP, TrainSparseOp, check_steps
 from lottoc.ir.types import (
     DataType,
@@ -53,8 +55,10 @@ from lottoc.ir.types import (
     ScoresType,
     StatisticsType,
     WeightsType,
+    WiringType,
 )
-from lottoc.ir.whole import DATA, EVALUATED, MASKS, MODEL, SCORES, WEIGHTS, model_of
+from lottoc.ir.whole import DATA, EVALUATED, MASKS, MODEL, SCORES, WEIGHTS, WIRING, model_of
+from lottoc.masks.patterns import UNSTRUCTURED, parse
 
 __all__ = [
     "BINARY",
@@ -64,7 +68,9 @@ __all__ = [
     "KEEP",
     "TRAININGS",
     "WEIGHTS",
+    "WIRING",
     "AndOp",
+    "CheckSignalOp",
     "DataOp",
     "EmitOp",
     "EvaluateOp",
@@ -78,6 +84,7 @@ __all__ = [
     "ObserveOp",
     "OrOp",
     "PruneOp",
+    "RepairOp",
     "RequireOp",
     "ScoreOp",
     "ShuffleOp",
@@ -86,6 +93,7 @@ __all__ = [
     "TicketOp",
     "TrainOp",
     "TrainSparseOp",
+    "WiringOp",
     "XorOp",
     "layers_of",
     "model_of",
@@ -178,6 +186,8 @@ class FindOp(IRDLOperation):
     name = "lotto.find"
     weights = operand_def(WEIGHTS)
     data = opt_operand_def(DATA)
+    wiring = opt_operand_def(WIRING)
+    """If given, masks are repaired in it after every pruning."""
     ticket = prop_def(StringAttr)
     method = prop_def(StringAttr)
     options = prop_def(DictionaryAttr)
@@ -193,9 +203,9 @@ class FindOp(IRDLOperation):
     start = result_def(WEIGHTS)
     final = result_def(WEIGHTS)
     traits = traits_def(Pure())
-    irdl_options = (ParsePropInAttrDict(),)
+    irdl_options = (AttrSizedOperandSegments(as_property=True), ParsePropInAttrDict())
     assembly_format = (
-        "$method $weights (`on` $data^)? attr-dict"
+        "$method $weights (`on` $data^)? (`repaired` `in` $wiring^)? attr-dict"
         " `:` type($masks) `,` type($start) `,` type($final)"
     )
 
@@ -208,6 +218,8 @@ class FindOp(IRDLOperation):
         check_plain(criterion_options=self.criterion_options)
         if self.data is None and self.training is not None:
             raise VerifyException("a training needs data")
+        if self.wiring is not None and parse(self.pattern.data).name != UNSTRUCTURED:
+            raise VerifyException(f"masks of pattern {self.pattern.data} cannot be repaired")
 
 
 @irdl_op_definition
@@ -290,14 +302,26 @@ LottoDialect = Dialect(
         SubOp,
         NotOp,
         ShuffleOp,
+        WiringOp,
+        RepairOp,
         EvaluateOp,
         MeasureOp,
         RequireOp,
+        CheckSignalOp,
         ObserveOp,
         TicketOp,
         EmitOp,
     ],
-    [ModelType, WeightsType, MasksType, ScoresType, StatisticsType, DataType, LayerAttr],
+    [
+        ModelType,
+        WeightsType,
+        MasksType,
+        ScoresType,
+        StatisticsType,
+        WiringType,
+        DataType,
+        LayerAttr,
+    ],
 )
 
 

@@ -32,6 +32,7 @@ from lottoc.ir.whole import (
     MEASURED,
     NUMBER,
     WEIGHTS,
+    WIRING,
     check_metric,
     check_values,
 )
@@ -71,20 +72,25 @@ class EvaluateOp(IRDLOperation):
 
 @irdl_op_definition
 class MeasureOp(IRDLOperation):
-    """A number read off masks alone: `sparsity`, `params` (weights kept), `collapsed` (layers
-    that keep nothing)."""
+    """A number read off masks: `sparsity`, `params` (weights kept), `collapsed`.
+
+    The last is the number of layers that carry no signal, or without a wiring, that keep nothing.
+    """
 
     name = "lotto.measure"
     masks = operand_def(MASKS)
+    wiring = opt_operand_def(WIRING)
     metric = prop_def(StringAttr)
     result = result_def(NUMBER)
     traits = traits_def(Pure())
     irdl_options = (ParsePropInAttrDict(),)
-    assembly_format = "$metric $masks attr-dict `:` type($masks)"
+    assembly_format = "$metric $masks (`in` $wiring^)? attr-dict `:` type($masks)"
 
     def verify_(self) -> None:
         """A metric that masks have."""
         check_metric(self.metric, MEASURED)
+        if self.wiring is not None and self.metric.data != "collapsed":
+            raise VerifyException(f"{self.metric.data} needs no wiring")
 
 
 @irdl_op_definition

@@ -33,7 +33,7 @@ from lottoc.ir.types import (
     StatisticsType,
     WeightType,
 )
-from lottoc.ir.whole import MASKS, WEIGHTS
+from lottoc.ir.whole import MASKS, WEIGHTS, WIRING
 from lottoc.masks.patterns import UNSTRUCTURED
 
 
@@ -330,6 +330,41 @@ class ShuffleOp(IRDLOperation):
 
 
 @irdl_op_definition
+class RepairOp(IRDLOperation):
+    """Put the fewest, best weights back so that every layer of a network carries signal.
+
+    In the order in which signal meets them, each silent layer gets the path through it that takes
+    the fewest weights, kept `within` an earlier mask if there is one; among several the one with
+    the greatest sum of scores, then the lowest positions. As many leave the layer that keeps the
+    most, the worst first, none of which a layer needs.
+    """
+
+    name = "mask.repair"
+    wiring = operand_def(WIRING)
+    scores = var_operand_def(LayerScoresType)
+    kept = var_operand_def(LayerMaskType)
+    within = var_operand_def(LayerMaskType)
+    layers = prop_def(ArrayAttr[StringAttr])
+    masks = var_result_def(LayerMaskType)
+    traits = traits_def(Pure())
+    irdl_options = (AttrSizedOperandSegments(as_property=True),)
+    assembly_format = (
+        "$layers `(` $kept `:` type($kept) `)` `by` `(` $scores `:` type($scores) `)`"
+        " `within` `(` ($within^ `:` type($within))? `)` `in` $wiring attr-dict"
+        " `:` type($wiring) `->` type($masks)"
+    )
+
+    def verify_(self) -> None:
+        """Shapes and counts fit together, and there is no pattern that a repair would break."""
+        counts = (len(self.layers), len(self.scores), len(self.kept), len(self.masks))
+        if len(set(counts)) > 1 or len(self.within) not in (0, len(self.masks)):
+            raise VerifyException("{} layers, {} scores, {} masks, {} results".format(*counts))
+        for index, (old, new) in enumerate(zip(self.kept, self.masks, strict=True)):
+            _same_shape(old, new, self.scores[index], *self.within[index : index + 1])
+        _unstructured(*self.kept, *self.masks)
+
+
+@irdl_op_definition
 class BundleOp(IRDLOperation):
     """Masks of single layers as one whole-network value, for what works on whole networks."""
 
@@ -368,6 +403,7 @@ MaskDialect = Dialect(
         SubOp,
         NotOp,
         ShuffleOp,
+        RepairOp,
         BundleOp,
     ],
     [WeightType, LayerScoresType, LayerMaskType, OrderType],

@@ -73,6 +73,13 @@ class StatisticsType(_OfModel):
 
 
 @irdl_attr_definition
+class WiringType(_OfModel):
+    """Which units of a network lead to which."""
+
+    name = "lotto.wiring"
+
+
+@irdl_attr_definition
 class DataType(ParametrizedAttribute, TypeAttribute):
     """A data set."""
 

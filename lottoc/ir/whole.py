@@ -16,6 +16,7 @@ from lottoc.ir.types import (
     ScoresType,
     StatisticsType,
     WeightsType,
+    WiringType,
 )
 
 # One model variable in every operation: values of different models never meet, and the types of
@@ -26,6 +27,7 @@ WEIGHTS = ParamAttrConstraint(WeightsType, (_M,))
 MASKS = ParamAttrConstraint(MasksType, (_M,))
 SCORES = ParamAttrConstraint(ScoresType, (_M,))
 STATISTICS = ParamAttrConstraint(StatisticsType, (_M,))
+WIRING = ParamAttrConstraint(WiringType, (_M,))
 DATA = eq(DataType())
 NUMBER = eq(Float64Type())
 
@@ -48,5 +50,6 @@ def check_values(metrics: ArrayAttr[StringAttr], values: Sequence[SSAValue]) -> 
 def model_of(value: SSAValue | Attribute) -> str:
     """The name of the model that a whole-network value belongs to."""
     kind = value.type if isinstance(value, SSAValue) else value
-    assert isinstance(kind, ModelType | WeightsType | MasksType | ScoresType | StatisticsType)
+    whole = ModelType | WeightsType | MasksType | ScoresType | StatisticsType | WiringType
+    assert isinstance(kind, whole)
     return kind.model.data

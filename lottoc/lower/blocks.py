@@ -51,13 +51,14 @@ SHAPES: Mapping[str, Shape] = {
             "like",
             "weights",
             "mask",
+            "on_collapse",
         ),
         planned=("exclude",),
     ),
     "emit": Shape(
         ("ticket",),
         ("format", "values", "target", "batch"),
-        planned=("swap", "model", "on_collapse"),
+        planned=("swap", "model"),
     ),
 }
 

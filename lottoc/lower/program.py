@@ -152,6 +152,8 @@ class Ticket:
     like: str | None = None
     """The ticket whose rewound weights a control with a given mask starts from."""
     start: Start | None = None
+    on_collapse: str = ""
+    """What to do about masks that cut the network; empty where the recipe does not say."""
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from lottoc.lower.expressions import Expressions
 from lottoc.lower.program import Data, MaskOf, Model, Start, Ticket, Training
 from lottoc.lower.read import Reader
 from lottoc.lower.selections import FINDING, Keys, Selections
+from lottoc.lower.signal import read_on_collapse
 
 PLANNED_STARTS = ("init",)
 
@@ -78,6 +79,7 @@ class Tickets:
                     help=f"remove {key}, or the mask",
                 )
         start = self._start(keys)
+        wanted = read_on_collapse(self.reader, keys, block, None)
         if "mask" in keys:
             mask = self.expressions.mask(keys["mask"].value)
         else:
@@ -93,6 +95,7 @@ class Tickets:
             mask=mask,
             like=like.name if like else None,
             start=start,
+            on_collapse=wanted,
         )
 
     def _found(self, block: syntax.Block, keys: Keys, like: Ticket | None) -> Ticket | None:
@@ -112,7 +115,16 @@ class Tickets:
         selection = read.selection(block, keys, base, context[1], context[2])
         if selection is None or ("weights" in keys and start is None):
             return None
-        return Ticket(block.name, *context, block.name_span, found=selection, start=start)
+        base_word = like.on_collapse if like is not None else ""
+        wanted = read_on_collapse(self.reader, keys, block, selection, base_word)
+        return Ticket(
+            block.name,
+            *context,
+            block.name_span,
+            found=selection,
+            start=start,
+            on_collapse=wanted,
+        )
 
     def _context(
         self, block: syntax.Block, keys: Keys, like: Ticket | None

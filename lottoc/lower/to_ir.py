@@ -18,7 +18,7 @@ from lottoc.diagnostics import Diagnostic, Findings, InputError, Label, RecipeEr
 from lottoc.ir import lotto
 from lottoc.ir.place import at, labels
 from lottoc.ir.plain import Plain, string_array, to_dictionary
-from lottoc.ir.types import DataType, LayerAttr, MasksType, ModelType, WeightsType
+from lottoc.ir.types import DataType, LayerAttr, MasksType, ModelType, WeightsType, WiringType
 from lottoc.lower.program import (
     Arithmetic,
     Constant,
@@ -106,6 +106,9 @@ class _Lowering:
         for requirement in self.program.requirements:
             with self._at(requirement.span):
                 self._require(requirement)
+        for name, ticket in self.program.tickets.items():
+            with self._at(ticket.span):
+                self._check_signal(name)
         for emit in self.program.emits:
             with self._at(emit.span):
                 self._emit(emit)
@@ -240,7 +243,8 @@ class _Lowering:
 
     def _find(self, ticket: Ticket, found: Selection) -> _Values:
         options, first = self._method_options(ticket, found)
-        operands: list[Any] = [self.initial(ticket, ticket.start), None]
+        wiring = self.wiring(ticket) if ticket.on_collapse == "keep_best" else None
+        operands: list[Any] = [self.initial(ticket, ticket.start), None, wiring]
         properties: dict[str, Attribute] = {
             "ticket": StringAttr(ticket.name),
             "method": StringAttr(found.method_name),
@@ -401,7 +405,48 @@ class _Lowering:
             assert dense is not None
             kept = float(sum(layer.size for layer in dense)) if metric.name == "params" else 0.0
             return arith.ConstantOp(FloatAttr(kept, f64))
-        return lotto.MeasureOp.build(operands=[values.masks], properties=name, result_types=[f64])
+        wiring = None
+        if metric.name == "collapsed" and self._can_be_wired(ticket):
+            wiring = self.wiring(ticket)
+        return lotto.MeasureOp.build(
+            operands=[values.masks, wiring], properties=name, result_types=[f64]
+        )
+
+    def _can_be_wired(self, ticket: Ticket) -> bool:
+        """A torch model is exported for that, with examples of its data."""
+        return ticket.data is not None or self.program.models[ticket.model].source == "onnx"
+
+    def wiring(self, ticket: Ticket) -> SSAValue:
+        """The graph of the ticket's model; equal ones become one later."""
+        if not self._can_be_wired(ticket):
+            message = f'"{ticket.model}" cannot be exported: the shape of the input is not known'
+            help = ("add a data block; its first example gives the input's shape",)
+            labels = (Label(ticket.span, "asks what its masks cut off"),)
+            raise RecipeError([Diagnostic("export-needs-data", message, labels, help)])
+        onnx = self.program.models[ticket.model].source == "onnx"
+        data = None if onnx or ticket.data is None else self.dataset(ticket.data)
+        return self.add(
+            lotto.WiringOp.build(
+                operands=[self.model(ticket.model), data],
+                result_types=[WiringType(ticket.model)],
+            )
+        )
+
+    def _check_signal(self, name: str) -> None:
+        """Tickets that are shipped are looked at, and those that say what to do."""
+        ticket, values = self.program.tickets[name], self.ticket(name)
+        shipped = any(emit.ticket == name for emit in self.program.emits)
+        if values.masks is None or ticket.on_collapse == "ignore":
+            return
+        if not ticket.on_collapse and not (shipped and self._can_be_wired(ticket)):
+            return
+        properties = {"ticket": StringAttr(name)}
+        if ticket.on_collapse:
+            properties["on_collapse"] = StringAttr(ticket.on_collapse)
+        op = lotto.CheckSignalOp.build(
+            operands=[values.masks, self.wiring(ticket)], properties=properties
+        )
+        self.ops.append(op)
 
     def _report(self, name: str) -> None:
         ticket, values = self.program.tickets[name], self.ticket(name)

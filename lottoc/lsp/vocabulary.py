@@ -20,6 +20,7 @@ from lottoc.lower.blocks import SHAPES
 from lottoc.lower.emits import KINDS
 from lottoc.lower.expressions import METRICS
 from lottoc.lower.selections import SCOPES
+from lottoc.lower.signal import ON_COLLAPSE
 from lottoc.lower.sources import LOSSES, OPTIMIZERS, SCHEDULES
 from lottoc.masks import patterns
 from lottoc.methods.lab import Duration
@@ -138,6 +139,7 @@ _WORDS: Mapping[tuple[str, str], tuple[str, ...]] = {
     ("training", "schedule"): tuple(SCHEDULES),
     ("training", "loss"): LOSSES,
     ("ticket", "layers"): LAYER_WORDS,
+    ("ticket", "on_collapse"): ON_COLLAPSE,
     ("ticket", "criterion"): tuple(criteria.CRITERIA),
     ("ticket", "scope"): SCOPES,
     ("ticket", "pattern"): tuple(patterns.examples()),

@@ -87,16 +87,17 @@ class Prices:
 
     def of(self, use: Use) -> Price | None:
         """[out, in / groups] of a layer; None where all of it is free."""
-        if use.layer in self.wiring.fixed:
-            edges = self.wiring.fixed[use.layer]
-            if edges is None:
+        own = self.wiring.own.get(use.layer)
+        if use.layer not in self.masks:
+            if own is None:
                 return None
-            return Price(np.where(edges, np.int64(0), NEVER), np.zeros(edges.shape))
-        mask, score = self._pruned(use.layer)
-        kept = self.masks[use.layer].to_bool().reshape(mask.shape).any(axis=2)
-        best = np.where(mask, score, -np.inf).max(axis=2)
-        back = np.where(mask.any(axis=2), np.int64(1), NEVER)
-        count = np.where(kept, np.int64(0), back)
+            return Price(np.where(own, np.int64(0), NEVER), np.zeros(own.shape))
+        may, score = self._pruned(use.layer)
+        kept = self.masks[use.layer].to_bool().reshape(may.shape).any(axis=2)
+        count = np.where(kept, np.int64(0), np.where(may.any(axis=2), np.int64(1), NEVER))
+        if own is not None:
+            count[~own] = NEVER
+        best = np.where(may, score, -np.inf).max(axis=2)
         return Price(count, np.where(count == 1, best, 0.0))
 
     def _pruned(self, layer: str) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:

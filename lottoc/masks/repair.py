@@ -60,7 +60,7 @@ def repair(
 
 
 def _loss(wiring: Wiring, masks: Mapping[str, Mask]) -> Loss:
-    return find_loss(wiring, lambda name: masks[name].to_bool())
+    return find_loss(wiring, lambda name: masks[name].to_bool() if name in masks else None)
 
 
 def _with(mask: Mask, positions: int | NDArray[np.int64], kept: bool) -> Mask:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 Bools = NDArray[np.bool_]
 Kept = Callable[[str], Bools | None]
-"""For a layer, [out, in / groups, …], the weights that are kept; None for all of them."""
+"""For a layer, [out, in / groups, …], the weights that are kept; None where there is no mask."""
 
 
 @dataclass(frozen=True)
@@ -58,27 +58,27 @@ class Use:
 class Wiring:
     """A network's graph with nothing left but channels and layers, in the order of evaluation.
 
-    `widths` has the number of channels of each value. `fixed` has the layers that no mask prunes:
-    [out, in / groups], between which units they have a weight other than zero; None for all.
+    `widths` has the number of channels of each value. `own` says of a layer between which units,
+    [out, in / groups], the network itself has a weight other than zero, unless it is between all.
     """
 
     widths: list[int] = field(default_factory=list)
     steps: list[Step | Use] = field(default_factory=list)
     inputs: list[int] = field(default_factory=list)
     outputs: list[tuple[str, int]] = field(default_factory=list)
-    fixed: dict[str, Bools | None] = field(default_factory=dict)
+    own: dict[str, Bools] = field(default_factory=dict)
 
     def layers(self) -> list[str]:
-        """Names of the layers that may be pruned, each once, as signal meets them."""
-        names = dict.fromkeys(step.layer for step in self.steps if isinstance(step, Use))
-        return [name for name in names if name not in self.fixed]
+        """Names of the layers, each once, as signal meets them."""
+        return list(dict.fromkeys(step.layer for step in self.steps if isinstance(step, Use)))
 
     def edges(self, use: Use, kept: Kept) -> Bools | None:
-        """[out, in / groups]: between which units a layer keeps a weight; None for all."""
-        mask = self.fixed[use.layer] if use.layer in self.fixed else kept(use.layer)
+        """[out, in / groups]: between which units a layer has a weight; None for all."""
+        mask, own = kept(use.layer), self.own.get(use.layer)
         if mask is None:
-            return None
-        return np.asarray(mask.reshape(*mask.shape[:2], -1).any(axis=2))
+            return own
+        edges = np.asarray(mask.reshape(*mask.shape[:2], -1).any(axis=2))
+        return edges if own is None else edges & own
 
 
 Fault = Literal["empty", "unreached", "unread", "broken"]
@@ -109,7 +109,7 @@ class Loss:
 
 
 def find_loss(wiring: Wiring, kept: Kept) -> Loss:
-    """What carries signal while all weights are kept, and does not under `kept`."""
+    """What carries signal in the network as it is, and does not under `kept`."""
     dense, masked = _Flow(wiring, lambda layer: None), _Flow(wiring, kept)
     outputs = tuple(
         name
@@ -195,11 +195,7 @@ class _Flow:
         return found
 
     def _uses(self) -> Iterator[Use]:
-        return (
-            step
-            for step in self.wiring.steps
-            if isinstance(step, Use) and step.layer not in self.wiring.fixed
-        )
+        return (step for step in self.wiring.steps if isinstance(step, Use))
 
     def _fault(self, use: Use) -> Fault | None:
         edges, width = self.wiring.edges(use, self.kept), self.wiring.widths[use.target]

@@ -17,6 +17,7 @@ from lottoc.ir import lotto, mask
 from lottoc.ir.plain import strings
 from lottoc.masks.mask import Mask
 from lottoc.report.origin import Origin
+from lottoc.report.repairs import repairs_of
 
 PACKAGES = ("numpy", "onnx", "onnxruntime", "torch")
 
@@ -29,6 +30,7 @@ class TicketRow:
     metrics: dict[str, float]
     layers: list[dict[str, Any]] = field(default_factory=list)
     moments: list[dict[str, Any]] = field(default_factory=list)
+    repairs: list[dict[str, Any]] = field(default_factory=list)
 
     @property
     def size(self) -> int:
@@ -48,7 +50,9 @@ def ticket_rows(module: ModuleOp, engine: Engine) -> list[TicketRow]:
         if isinstance(op, lotto.TicketOp):
             values = [engine.value(value) for value in op.values]
             metrics = dict(zip(strings(op.metrics), values, strict=True))
-            rows[op.ticket.data] = TicketRow(op.ticket.data, metrics, _layers(op, engine))
+            row = TicketRow(op.ticket.data, metrics, _layers(op, engine))
+            row.repairs = repairs_of(op, engine)
+            rows[op.ticket.data] = row
     for op in module.ops:
         if isinstance(op, lotto.ObserveOp) and op.ticket.data in rows:
             values = [engine.value(value) for value in op.values]
@@ -125,6 +129,8 @@ def _ticket(row: TicketRow) -> dict[str, Any]:
         }
     if row.moments:
         result["moments"] = row.moments
+    if row.repairs:
+        result["repaired"] = row.repairs
     return result
 
 

@@ -33,7 +33,7 @@ def run(recipe: str, store: Path) -> Engine:
 
 def test_results_are_made_once(project: Path) -> None:
     first = run("pruned.lotto", project / "s")
-    assert first.computed == 3  # two masks and a sparsity
+    assert first.computed == 4  # two masks, a sparsity and the wiring
     assert run("pruned.lotto", project / "s").computed == 0
 
 

@@ -261,10 +261,14 @@ class _Rewrite:
         kept = self._kept(node.outputs[0])
         if kept is None:
             return
+        weight = node.inputs[1]
+        name = (weight.name or "") if weight is not None else ""
         self.constants.replace(node, 1, lambda weight: weight[kept])
         if len(node.inputs) > 2 and node.inputs[2] is not None:
             self.constants.replace(node, 2, lambda bias: bias[kept])
-        node.attributes["group"] = ir.AttrInt64("group", int(kept.sum()))
+        left = int(kept.sum())
+        node.attributes["group"] = ir.AttrInt64("group", left)
+        self.layers.append(Shrunk(name, (kept.size, 1), (left, 1)))
 
     def _other(self, node: ir.Node) -> None:
         kept = self._kept(node.outputs[0])

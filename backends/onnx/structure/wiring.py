@@ -7,7 +7,7 @@ It is what `lottoc.masks.signal` works on. Operators inside the bodies of others
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -22,10 +22,10 @@ SIZES_ONLY = frozenset({"Shape", "Size"})
 """Their outputs tell how large an input is, and nothing of what is in it."""
 
 
-def read_wiring(path: Path, layers: frozenset[str]) -> Wiring:
-    """The wiring of the main graph of a model file; `layers` are stored names of pruned weights.
+def read_wiring(path: Path, layers: Mapping[str, str], numbers: bool = True) -> Wiring:
+    """The wiring of the main graph of a model file; `layers` has their names by stored weight.
 
-    Raises `InputError` (onnx-invalid).
+    Without `numbers` no weight is taken for zero. Raises `InputError` (onnx-invalid).
     """
     from onnx_ir.passes.common import LiftConstantsToInitializersPass, ShapeInferencePass
 
@@ -40,17 +40,17 @@ def read_wiring(path: Path, layers: frozenset[str]) -> Wiring:
         raise invalid_model(path, error) from error
     finally:
         logger.setLevel(before)
-    return wiring_of(program.graph, layers)
+    return wiring_of(program.graph, layers, numbers=numbers)
 
 
-def wiring_of(graph: ir.Graph, layers: frozenset[str]) -> Wiring:
+def wiring_of(graph: ir.Graph, layers: Mapping[str, str], *, numbers: bool = True) -> Wiring:
     """The same of a graph with inferred shapes, its nodes in topological order."""
-    return _Reader(find_units(graph), layers).read(graph)
+    return _Reader(find_units(graph), layers, numbers).read(graph)
 
 
 class _Reader:
-    def __init__(self, units: Units, layers: frozenset[str]) -> None:
-        self.units, self.layers = units, layers
+    def __init__(self, units: Units, layers: Mapping[str, str], numbers: bool) -> None:
+        self.units, self.layers, self.looks_at_numbers = units, layers, numbers
         self.linears = {linear.node: linear for linear in units.linears}
         self.depthwise = set(units.depthwise)
         self.numbers: dict[ir.Value, int] = {}
@@ -89,9 +89,10 @@ class _Reader:
         source, weight = node.inputs[0], node.inputs[1]
         assert source is not None
         assert weight is not None
-        name, linear = weight.name or "", self.linears.get(node)
-        if name not in self.layers:
-            self._fix(name, node, linear)
+        linear, name = self.linears.get(node), weight.name or ""
+        name = self.layers.get(name, name)
+        if self.looks_at_numbers and name not in self.wiring.own:
+            self._look(name, node, linear)
         if source not in self.numbers:  # a constant, multiplied by another
             self.wiring.steps.append(Step(self._new(node.outputs[0]), ()))
             return
@@ -100,11 +101,12 @@ class _Reader:
         target = self._new(node.outputs[0])
         self.wiring.steps.append(Use(name, at, target, groups, depthwise=linear is None))
 
-    def _fix(self, name: str, node: ir.Node, linear: Linear | None) -> None:
+    def _look(self, name: str, node: ir.Node, linear: Linear | None) -> None:
         weight = linear.weight if linear is not None else constant(node.inputs[1])
         assert weight is not None
         edges = np.asarray(weight.reshape(*weight.shape[:2], -1).any(axis=2))
-        self.wiring.fixed[name] = None if edges.all() else edges
+        if not edges.all():
+            self.wiring.own[name] = edges
 
     def _sources(self, node: ir.Node) -> list[ir.Value]:
         """Values that a node, or a node in a body of it, reads; constants carry no signal."""

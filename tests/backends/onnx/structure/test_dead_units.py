@@ -18,7 +18,9 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from random_networks import Network, image_network, run, sequence_network
 
+from lottoc.backends.onnx import emit, inspect, verify
 from lottoc.backends.onnx.structure.dead_units import Removal, remove_dead_units
+from lottoc.frontends.onnx_model import open_onnx
 
 
 def shrink(proto: onnx.ModelProto) -> tuple[onnx.ModelProto, Removal]:
@@ -109,6 +111,31 @@ def test_a_product_that_is_an_output_takes_its_bias_too() -> None:
     arrays = [onnx.numpy_helper.to_array(t).tolist() for t in smaller.graph.initializer]
     assert [2.0] in arrays
     same(proto, smaller, (4, 2))
+
+
+def test_a_depthwise_layer_that_keeps_one_channel(tmp_path: Path) -> None:
+    """It becomes an ordinary convolution, which can be grouped: its note has its new shape."""
+    net = Network(np.random.default_rng(0))
+    net.channels["x"] = 2
+    first = np.zeros((4, 2, 1, 1), np.float32)
+    first[2] = 1
+    x = net.node("Conv", "x", net.constant(first), channels=4, kernel_shape=[1, 1])
+    depthwise = net.constant(np.arange(36, dtype=np.float32).reshape(4, 1, 3, 3) % 2)
+    x = net.node("Conv", x, depthwise, channels=4, group=4, kernel_shape=[3, 3])
+    last = net.constant(np.ones((2, 4, 1, 1), np.float32))
+    x = net.node("Conv", x, last, channels=2, kernel_shape=[1, 1])
+    proto = net.proto({"x": ["batch", 2, 5, 5]}, {x: ["batch", 2, 3, 3]})
+    smaller, removal = shrink(proto)
+    assert {s.weight: s.after for s in removal.layers}[depthwise] == (1, 1)
+    same(proto, smaller, (2, 2, 5, 5))
+    onnx.save(proto, tmp_path / "dense.onnx")
+    model, out = open_onnx(tmp_path / "dense.onnx"), tmp_path / "out.onnx"
+    masks = {layer.name: np.asarray(model.layer(layer.name) != 0) for layer in model.signature}
+    reports = {r.name: r.units for r in emit(model, out, masks)}
+    assert reports[depthwise] == (1, 1)
+    verify(out, model, masks)
+    read = {layer.name: tuple(layer.shape) for layer in inspect(out)}
+    assert read[depthwise] == (1, 1, 3, 3)
 
 
 def test_removal_cascades() -> None:

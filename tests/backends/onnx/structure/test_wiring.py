@@ -14,7 +14,6 @@ from pathlib import Path
 import numpy as np
 import onnx
 import onnx_ir as ir
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import helper, numpy_helper
@@ -91,9 +90,9 @@ def equal(left: Weights, right: Weights) -> bool:
     return all(np.array_equal(left[name], right[name]) for name in left)
 
 
-def wiring(proto: onnx.ModelProto, names: frozenset[str]) -> Wiring:
+def wiring(proto: onnx.ModelProto) -> Wiring:
     model = ShapeInferencePass()(ir.from_proto(proto)).model
-    return wiring_of(model.graph, names)
+    return wiring_of(model.graph, {})
 
 
 def transposed(proto: onnx.ModelProto) -> set[str]:
@@ -116,7 +115,7 @@ def test_exactly_the_layers_without_signal_are_found(seed: int, density: float) 
     proto = positive(image_network(seed), seed)
     masks = drawn(proto, seed + 1, density)
     flat = canonical(proto, masks)
-    loss = find_loss(wiring(proto, frozenset(masks)), flat.__getitem__)
+    loss = find_loss(wiring(proto), flat.__getitem__)
     kept = {name: weight * masks[name] for name, weight in weights_of(proto).items()}
     whole = outputs(proto, kept)
     assert set(loss.outputs) == {name for name, output in whole.items() if not output.any()}
@@ -136,10 +135,10 @@ def test_exactly_the_layers_without_signal_are_found(seed: int, density: float) 
 def test_repaired_networks_carry_signal_through_every_layer(seed: int, density: float) -> None:
     proto = positive(image_network(seed), seed)
     masks = canonical(proto, drawn(proto, seed + 1, density))
-    names, turned = frozenset(masks), transposed(proto)
+    turned = transposed(proto)
     before = {name: Mask.from_bool(np.ascontiguousarray(mask)) for name, mask in masks.items()}
     scores = canonical(proto, weights_of(proto))
-    result = repair(wiring(proto, names), before, scores.__getitem__, {})
+    result = repair(wiring(proto), before, scores.__getitem__, {})
     after = {name: mask.to_bool() for name, mask in result.masks.items()}
     kept = {
         name: weight * (after[name].T if name in turned else after[name])
@@ -149,7 +148,7 @@ def test_repaired_networks_carry_signal_through_every_layer(seed: int, density: 
     assert all(output.any() for output in whole.values())
     for name, weight in kept.items():
         assert not equal(outputs(proto, {**kept, name: 0 * weight}), whole), name
-    for name in names:
+    for name in masks:
         came = int((after[name] & ~masks[name]).sum())
         went = int((masks[name] & ~after[name]).sum())
         assert (result.added.get(name, 0), result.dropped.get(name, 0)) == (came, went)
@@ -161,7 +160,7 @@ def test_the_random_networks_do_collapse() -> None:
     for seed in range(30):
         proto = positive(image_network(seed), seed)
         masks = canonical(proto, drawn(proto, seed, 0.03 if seed % 2 else 0.1))
-        loss = find_loss(wiring(proto, frozenset(masks)), masks.__getitem__)
+        loss = find_loss(wiring(proto), masks.__getitem__)
         found |= {lost.fault for lost in loss.layers}
     assert found == {"empty", "unreached", "unread", "broken"}
 
@@ -180,7 +179,7 @@ def residual() -> tuple[onnx.ModelProto, dict[str, np.ndarray]]:
 
 
 def faults(proto: onnx.ModelProto, masks: Weights) -> dict[str, str]:
-    loss = find_loss(wiring(proto, frozenset(masks)), lambda name: masks[name] != 0)
+    loss = find_loss(wiring(proto), lambda name: masks[name] != 0)
     return {lost.layer: lost.fault for lost in loss.layers}
 
 
@@ -224,7 +223,7 @@ def test_the_size_of_an_input_is_no_signal() -> None:
     shape = net.node("Shape", "x", channels=1)
     y = net.node("Reshape", y, shape, channels=2)
     proto = net.proto({"x": ["batch", 2]}, {y: ["batch", 2]})
-    loss = find_loss(wiring(proto, frozenset({weight})), lambda name: np.zeros((2, 2), np.bool_))
+    loss = find_loss(wiring(proto), lambda name: np.zeros((2, 2), np.bool_))
     assert loss.outputs == (y,)
 
 
@@ -247,12 +246,29 @@ def test_a_body_passes_everything_on() -> None:
     assert faults(proto, {weight: np.zeros((2, 2))}) == {weight: "empty"}
 
 
-@pytest.mark.parametrize("layer", ["c0", "c1", "c2", "c3"])
-def test_weights_of_layers_without_a_mask_count_as_they_are(layer: str) -> None:
+def test_what_the_network_itself_has_cut_is_not_found() -> None:
+    """c3 is all zeros in the file, and so nothing before it carries signal, masks or not."""
     proto, masks = residual()
+    zeros = np.zeros((3, 3), np.float32)
     for tensor in proto.graph.initializer:
         if tensor.name == "c3":
-            tensor.CopyFrom(numpy_helper.from_array(np.zeros((3, 3), np.float32), "c3"))
-    names = frozenset({layer}) - {"c3"}
-    loss = find_loss(wiring(proto, names), lambda name: masks[name] == 0)
-    assert not loss  # it was cut before anything was pruned
+            tensor.CopyFrom(numpy_helper.from_array(zeros, "c3"))
+    masks["c1"][:] = 0
+    assert faults(proto, masks) == {}
+    model = ShapeInferencePass()(ir.from_proto(proto)).model
+    blind = wiring_of(model.graph, {"c1": "block.first"}, numbers=False)
+    loss = find_loss(blind, lambda name: zeros != 0 if name == "block.first" else None)
+    assert {lost.layer: lost.fault for lost in loss.layers} == {
+        "block.first": "empty",
+        "c2": "unreached",
+    }
+
+
+def test_weights_that_are_zero_in_the_file_carry_nothing() -> None:
+    """All of c0 is kept, but its second row holds zeros: c1 reads a unit that nothing reaches."""
+    proto, masks = residual()
+    for tensor in proto.graph.initializer:
+        if tensor.name == "c0":
+            tensor.CopyFrom(numpy_helper.from_array(np.diag([1, 0, 1]).astype(np.float32), "c0"))
+    masks["c1"][:] = np.array([[0, 1, 0]] * 3)
+    assert faults(proto, masks) == {"c1": "unreached", "c2": "unreached"}
