@@ -39,7 +39,7 @@ def wiring(op: lotto.WiringOp, value: Value) -> Wiring:
 
 
 def _read(model: OnnxModel, *, numbers: bool) -> Wiring:
-    from lottoc.backends.onnx.structure.apart import call_apart
+    from lottoc.backends.onnx.apart import call_apart
     from lottoc.backends.onnx.structure.wiring import read_wiring
 
     names = {weight.stored.name: name for name, weight in model.weights.items()}
