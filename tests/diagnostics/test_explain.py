@@ -30,7 +30,8 @@ EXAMPLES = [
 ]
 TOO_LARGE = {"nesting-too-deep", "recipe-too-long"}
 OF_THE_COMMAND_LINE = {"same-output", "unknown-code", "unknown-param"}
-WITHOUT_EXAMPLE = TOO_LARGE | OF_THE_COMMAND_LINE
+OF_FOUND_MASKS = {"output-cut"}
+WITHOUT_EXAMPLE = TOO_LARGE | OF_THE_COMMAND_LINE | OF_FOUND_MASKS
 
 EXITS = {
     1: "1: a `require` does not hold",
