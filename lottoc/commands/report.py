@@ -63,7 +63,19 @@ def _table(artefact: dict[str, Any]) -> str:
     size = (
         f"{artefact['bytes']:,} bytes, {artefact['bytes'] / artefact['dense_bytes']:.1%} of dense"
     )
-    return "\n".join([f"{artefact['path']}: ticket {artefact['ticket']}, {size}", "", *lines])
+    return "\n".join(
+        [f"{artefact['path']}: ticket {artefact['ticket']}, {size}", "", *lines, *_orders(artefact)]
+    )
+
+
+def _orders(artefact: dict[str, Any]) -> list[str]:
+    """Which layers' channels were permuted, and why others' were not; the same reason once."""
+    layers: dict[str, list[str]] = {}
+    for layer in artefact["layers"]:
+        if layer.get("order"):
+            layers.setdefault(str(layer["order"]), []).append(str(layer["name"]))
+    lines = [f"channels {order}:  {', '.join(names)}" for order, names in layers.items()]
+    return ["", *lines] if lines else []
 
 
 def _row(layer: dict[str, Any]) -> tuple[str, ...]:

@@ -85,6 +85,9 @@ def test_an_onnx_model(project: Path) -> None:
     assert "order of channels for fc2" in output
     assert f"permuted.onnx: channels of fc1 {reason}" in output
     assert "permuted.onnx: channels of fc2 permuted" in output
+    shown = lottoc("report", "out").stdout.splitlines()
+    assert f"channels {reason}:  fc1" in shown
+    assert "channels permuted:  fc2" in shown
     patterns = [layer["pattern"] for layer in report["tickets"]["half"]["layers"]]
     assert patterns == ["2:4", "permuted(2, 4)"]
     permuted, plain = (weights(project / "out" / f"{n}.onnx") for n in ("permuted", "plain"))
