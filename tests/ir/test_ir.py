@@ -162,6 +162,32 @@ INVALID = {
     '%3 = mask.score "snip" %1 {layer = "fc", options = {}} '
     ': !mask.weight<8x6>, !lotto.statistics<"net"> -> !mask.scores<8x6>': "",
     '%3 = "mask.bundle"() <{layers = []}> : () -> !lotto.masks<"net">': "names no layer",
+    "%k = mask.keep 24 of %2 : !mask.scores<8x6> -> !mask.mask<8x6, permuted(1, 2)>": (
+        "a mask of pattern permuted(1, 2) needs an order of the channels"
+    ),
+    "%q = mask.order 1 of 2 over(%2 : !mask.scores<8x6>) -> !mask.order<6>\n"
+    "%k = mask.keep 24 of %2 ordered %q : !mask.order<6>, : !mask.scores<8x6>"
+    " -> !mask.mask<8x6, 1:2>": "a mask of pattern 1:2 takes no order",
+    "%q = mask.order 1 of 2 over(%2 : !mask.scores<8x6>) -> !mask.order<8>": (
+        "an order of 8 channels, and axis 1 has 6"
+    ),
+    "%q = mask.order 2 of 5 over(%2 : !mask.scores<8x6>) -> !mask.order<6>": (
+        "6 channels are no multiple of 5"
+    ),
+    "%q = mask.order 5 of 4 over(%2 : !mask.scores<8x6>) -> !mask.order<6>": (
+        "cannot keep 5 of every 4"
+    ),
+    "%q = mask.order 1 of 2 over() -> !mask.order<6>": "expected ':'",
+    "%q = mask.order 1 of 2 over(%2 : !mask.scores<8x6>) -> !mask.order<6>\n"
+    "%k = mask.keep 24 of %2 ordered %q : !mask.order<6>, : !mask.scores<8x6>"
+    " -> !mask.mask<8x6, permuted(1, 2)>\n"
+    '%b = mask.bundle ["fc"](%k : !mask.mask<8x6, permuted(1, 2)>) -> !lotto.masks<"net">\n'
+    'lotto.emit "onnx" "a.onnx" %w under %b {ticket = "t", options = {}} : !lotto.weights<"net">': (
+        'layer "fc" is not in the order of its mask'
+    ),
+    "%q = mask.order 1 of 2 over(%2 : !mask.scores<8x6>) -> !mask.order<6>\n"
+    'lotto.emit "onnx" "a.onnx" %w ordered by(%q : !mask.order<6>)'
+    ' {ticket = "t", options = {}} : !lotto.weights<"net">': "1 orders for 0 layers",
 }
 
 PRUNE = (
