@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from xdsl.dialects.builtin import ModuleOp
@@ -23,7 +23,14 @@ from lottoc.lower.program import Program
 from lottoc.passes import pipeline
 from lottoc.recipe_file import read
 from lottoc.report.origin import Origin, of_ir, of_recipe
-from lottoc.report.report import TicketRow, build_report, ticket_rows, to_bytes
+from lottoc.report.report import (
+    ControlRow,
+    TicketRow,
+    build_report,
+    control_rows,
+    ticket_rows,
+    to_bytes,
+)
 
 
 @dataclass(frozen=True)
@@ -37,6 +44,7 @@ class Outcome:
     trained: int
     inputs: tuple[Path, ...]
     """Every file that was read for it."""
+    controls: list[ControlRow] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -109,7 +117,15 @@ def compile_recipe(request: Request, output: Path, findings: Findings) -> Outcom
         (folder / "report.json").write_bytes(to_bytes(report))
         put_in_place(folder, output, [*(a.path for a in artefacts), "report.json"])
     report_path = output / "report.json"
-    return Outcome(rows, artefacts, report_path, engine.computed, engine.trained, start.inputs)
+    return Outcome(
+        rows,
+        artefacts,
+        report_path,
+        engine.computed,
+        engine.trained,
+        start.inputs,
+        control_rows(module, engine),
+    )
 
 
 class RequirementsNotMet(RequirementError):

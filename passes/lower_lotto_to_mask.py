@@ -125,6 +125,8 @@ class _Lowering:
                 "layer": StringAttr(name),
                 "options": op.options,
             }
+            if op.inverted is not None:
+                properties["inverted"] = op.inverted
             result[name] = self._add(
                 op,
                 mask.ScoreOp.build(

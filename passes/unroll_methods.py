@@ -163,6 +163,8 @@ class IrLab:
             "options": self.find.criterion_options,
             "layers": self.find.layers,
         }
+        if self.find.inverted is not None:
+            properties["inverted"] = self.find.inverted
         data = None
         if not self._statistic():
             masks = None

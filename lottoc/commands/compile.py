@@ -90,9 +90,13 @@ class _Shown:
 
 
 def _print(outcome: Outcome) -> None:
-    from lottoc.report.table import outcome_table
+    from lottoc.report.table import outcome_table, sanity_tables
 
-    print(outcome_table(outcome.tickets, outcome.artefacts))
+    for table in (
+        outcome_table(outcome.tickets, outcome.artefacts),
+        *sanity_tables(outcome.controls),
+    ):
+        print(table)
     made = f"{outcome.computed} results computed, {outcome.trained} of them trainings"
     reused = made if outcome.computed else "all results reused"
     print(f"report: {outcome.report}  ({reused})")

@@ -15,23 +15,15 @@ if TYPE_CHECKING:
     from lottoc.signature import Layer
 
 CRITERIA = {
+    "grasp": "lottoc.criteria.grasp:Grasp",
     "magnitude": "lottoc.criteria.magnitude:Magnitude",
+    "obd": "lottoc.criteria.obd:Obd",
     "random": "lottoc.criteria.random:Random",
     "snip": "lottoc.criteria.snip:Snip",
+    "synflow": "lottoc.criteria.synflow:Synflow",
 }
 
-PLANNED = frozenset(
-    {
-        "fisher",
-        "grad_norm",
-        "grasp",
-        "obd",
-        "sparsegpt",
-        "synflow",
-        "task_vector",
-        "wanda",
-    }
-)
+PLANNED = frozenset({"sparsegpt", "task_vector", "wanda"})
 """Criteria that the language knows by name and refuses until they are built."""
 
 

@@ -241,7 +241,8 @@ def _score(op: mask.ScoreOp, value: Value) -> np.ndarray:
     assert isinstance(weight, mask.WeightOp)
     layer = layer_of(weight.weights, op.layer.data)
     statistic = value(op.statistics)[layer.name] if op.statistics is not None else None
-    return criterion.score(value(op.weight), layer, statistic)
+    scores = criterion.score(value(op.weight), layer, statistic)
+    return scores if op.inverted is None else np.negative(scores)
 
 
 def _gather(op: lotto.GatherOp, value: Value) -> Mapping[str, np.ndarray]:

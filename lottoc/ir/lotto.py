@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from xdsl.dialects.builtin import I64 as Int64
-from xdsl.dialects.builtin import ArrayAttr, DictionaryAttr, IntegerAttr, StringAttr
+from xdsl.dialects.builtin import ArrayAttr, DictionaryAttr, IntegerAttr, StringAttr, UnitAttr
 from xdsl.ir import Dialect
 from xdsl.irdl import (
     AttrSizedOperandSegments,
@@ -37,6 +37,7 @@ from lottoc.ir.amounts import (
 from lottoc.ir.lotto_algebra import BINARY, AndOp, NotOp, OrOp, ShuffleOp, SubOp, XorOp
 from lottoc.ir.lotto_outcome import (
     COMPARISONS,
+    ControlOp,
     EmitOp,
     EvaluateOp,
     MeasureOp,
@@ -71,6 +72,7 @@ __all__ = [
     "WIRING",
     "AndOp",
     "CheckSignalOp",
+    "ControlOp",
     "DataOp",
     "EmitOp",
     "EvaluateOp",
@@ -199,6 +201,8 @@ class FindOp(IRDLOperation):
     """The kept share of the selected weights, an exact fraction such as `1/20`."""
     pattern = prop_def(StringAttr)
     training = opt_prop_def(DictionaryAttr)
+    inverted = opt_prop_def(UnitAttr)
+    """Keep what scores lowest: a control experiment."""
     masks = result_def(MASKS)
     start = result_def(WEIGHTS)
     final = result_def(WEIGHTS)
@@ -309,6 +313,7 @@ LottoDialect = Dialect(
         RequireOp,
         CheckSignalOp,
         ObserveOp,
+        ControlOp,
         TicketOp,
         EmitOp,
     ],

@@ -129,6 +129,27 @@ class ObserveOp(IRDLOperation):
 
 
 @irdl_op_definition
+class ControlOp(IRDLOperation):
+    """Set a metric of a ticket against that of a control experiment, for the report."""
+
+    name = "lotto.control"
+    original = operand_def(NUMBER)
+    changed = operand_def(NUMBER)
+    block = prop_def(StringAttr)
+    control = prop_def(StringAttr)
+    ticket = prop_def(StringAttr)
+    metric = prop_def(StringAttr)
+    irdl_options = (ParsePropInAttrDict(),)
+    assembly_format = (
+        "$block $control `of` $ticket $metric `(` $original `against` $changed `)` attr-dict"
+    )
+
+    def verify_(self) -> None:
+        """A metric that can be evaluated."""
+        check_metric(self.metric, EVALUATED)
+
+
+@irdl_op_definition
 class TicketOp(IRDLOperation):
     """A finished ticket: what the report lists. `dense` is the ticket without masks."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from xdsl.dialects.builtin import ArrayAttr, DictionaryAttr, StringAttr
+from xdsl.dialects.builtin import ArrayAttr, DictionaryAttr, StringAttr, UnitAttr
 from xdsl.ir import SSAValue
 from xdsl.irdl import (
     AttrSizedOperandSegments,
@@ -32,6 +32,7 @@ def _check_data(data: SSAValue | None, split: StringAttr | None) -> None:
 class ScoreOp(IRDLOperation):
     """Score every weight of some layers; the highest scores are worth keeping.
 
+    If it is `inverted`, scores change their sign, so that the worst is kept: a control experiment.
     Criteria that look at more than a weight look at the network `under` masks, run `on` a split of
     a data set with the loss and threads of `training`.
     """
@@ -45,6 +46,7 @@ class ScoreOp(IRDLOperation):
     layers = prop_def(ArrayAttr[StringAttr])
     split = opt_prop_def(StringAttr)
     training = opt_prop_def(DictionaryAttr)
+    inverted = opt_prop_def(UnitAttr)
     result = result_def(SCORES)
     traits = traits_def(Pure())
     irdl_options = (AttrSizedOperandSegments(as_property=True), ParsePropInAttrDict())

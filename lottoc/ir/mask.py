@@ -6,7 +6,7 @@ Training stays whole-network (`lotto.train`); `mask.bundle` hands it the masks o
 from __future__ import annotations
 
 from xdsl.dialects.builtin import I64 as Int64
-from xdsl.dialects.builtin import ArrayAttr, DictionaryAttr, IntegerAttr, StringAttr
+from xdsl.dialects.builtin import ArrayAttr, DictionaryAttr, IntegerAttr, StringAttr, UnitAttr
 from xdsl.ir import Dialect, SSAValue
 from xdsl.irdl import (
     AttrSizedOperandSegments,
@@ -15,6 +15,7 @@ from xdsl.irdl import (
     irdl_op_definition,
     operand_def,
     opt_operand_def,
+    opt_prop_def,
     prop_def,
     result_def,
     traits_def,
@@ -106,6 +107,8 @@ class LayerOp(IRDLOperation):
 class ScoreOp(IRDLOperation):
     """Score the weights of one layer, by itself or `with` what was gathered over the network.
 
+    If it is `inverted`, scores change their sign.
+
     `%s = mask.score "magnitude" %w {layer = "fc1", options = {}} : … -> !mask.scores<300x784>`
     """
 
@@ -115,6 +118,7 @@ class ScoreOp(IRDLOperation):
     criterion = prop_def(StringAttr)
     layer = prop_def(StringAttr)
     options = prop_def(DictionaryAttr)
+    inverted = opt_prop_def(UnitAttr)
     result = result_def(LayerScoresType)
     traits = traits_def(Pure())
     irdl_options = (ParsePropInAttrDict(),)

@@ -55,6 +55,7 @@ SHAPES: Mapping[str, Shape] = {
         ),
         planned=("exclude",),
     ),
+    "sanity": Shape(("tickets",), ("controls",)),
     "emit": Shape(
         ("ticket",),
         ("format", "values", "target", "batch"),
@@ -62,7 +63,7 @@ SHAPES: Mapping[str, Shape] = {
     ),
 }
 
-PLANNED_BLOCKS = frozenset({"stability", "sanity", "split", "rank", "search"})
+PLANNED_BLOCKS = frozenset({"stability", "split", "rank", "search"})
 
 
 def known_blocks() -> Iterable[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,9 @@ from lottoc.lower.blocks import PLANNED_BLOCKS, SHAPES, known_blocks
 from lottoc.lower.emits import check_emit
 from lottoc.lower.expressions import Expressions, made_from_themselves
 from lottoc.lower.imports import bring_in, used
-from lottoc.lower.program import Data, Emit, Model, Program, Requirement, Ticket, Training
+from lottoc.lower.program import Data, Emit, Model, Program, Requirement, Sanity, Ticket, Training
 from lottoc.lower.read import Reader
+from lottoc.lower.sanity import check_sanity
 from lottoc.lower.sources import Catalog, check_data, check_model, check_training
 from lottoc.lower.tickets import Tickets
 from lottoc.lower.warnings import warn
@@ -40,6 +42,16 @@ def survey(recipe: syntax.Recipe, folder: Path, catalog: Catalog, findings: Find
     Holds only what was read without an error; `findings` receives what `check` would report.
     """
     return _Checker(recipe, folder, catalog, {}, findings).everything()
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What hangs on models, data sets and trainings."""
+
+    tickets: dict[str, Ticket]
+    requirements: tuple[Requirement, ...] = ()
+    emits: tuple[Emit, ...] = ()
+    sanities: tuple[Sanity, ...] = ()
 
 
 class _Checker:
@@ -68,10 +80,18 @@ class _Checker:
         models = self._each("model", self._model)
         data = self._each("data", lambda b: check_data(self.reader, b, self._folder(b)))
         trainings = self._each("training", lambda b: check_training(self.reader, b))
-        tickets, requirements, emits = self._tickets(models, data, trainings)
+        found = self._tickets(models, data, trainings)
         unknown = tuple(m.name for m in models.values() if m.signature is None)
         program = Program(
-            models, data, trainings, tickets, requirements, emits, unknown, self.imported.sources
+            models,
+            data,
+            trainings,
+            found.tickets,
+            found.requirements,
+            found.emits,
+            found.sanities,
+            unknown,
+            self.imported.sources,
         )
         if not self.findings.errors and not self.findings.inputs:
             # what hangs on a broken block went unread, params and all, so this comes last
@@ -145,7 +165,7 @@ class _Checker:
         models: Mapping[str, Model],
         data: Mapping[str, Data],
         trainings: Mapping[str, Training],
-    ) -> tuple[dict[str, Ticket], tuple[Requirement, ...], tuple[Emit, ...]]:
+    ) -> _Found:
         blocks = self.blocks.get("ticket", {})
         dense = self._dense(models, data, trainings)
         found: dict[str, Ticket] = {"dense": dense} if dense else {}
@@ -153,7 +173,7 @@ class _Checker:
             len(self.blocks.get(k, {})) > len(v)
             for k, v in (("model", models), ("data", data), ("training", trainings))
         ):
-            return found, (), ()  # what hangs on a broken block would only repeat its error
+            return _Found(found)  # what hangs on a broken block would only repeat its error
         names = {*blocks, *found}
         expressions = Expressions(self.reader, names, self.masks)
         tickets = Tickets(self.reader, models, data, trainings, blocks, expressions)
@@ -164,6 +184,8 @@ class _Checker:
         for ticket in made_from_themselves(found):
             message = f'the mask of "{ticket.name}" is made from itself'
             self.findings.error("cyclic-ticket", message, ticket.span)
+        sanities = self._sanities(found, data)
+        expressions.sanities = {sanity.name: sanity for sanity in sanities}
         expressions.evaluated = lambda name: name not in found or self._has_test(found[name], data)
         expressions.trainable = lambda name: models[found[name].model].source == "torch"
         requirements = tuple(
@@ -177,7 +199,18 @@ class _Checker:
             if (e := check_emit(self.reader, b, self._folder(b), names, found, models))
         )
         self._same_paths(emits)
-        return found, requirements, emits
+        return _Found(found, requirements, emits, sanities)
+
+    def _sanities(self, found: dict[str, Ticket], data: Mapping[str, Data]) -> tuple[Sanity, ...]:
+        """The sanity blocks; the tickets of their controls are added to those found."""
+        sanities = []
+        originals = dict(found)
+        for block in self.blocks.get("sanity", {}).values():
+            checked = check_sanity(self.reader, block, originals, data)
+            if checked is not None:
+                sanities.append(checked[0])
+                found |= checked[1]
+        return tuple(sanities)
 
     @staticmethod
     def _has_test(ticket: Ticket, data: Mapping[str, Data]) -> bool:

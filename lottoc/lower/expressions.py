@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from lottoc.diagnostics import Label
 from lottoc.grammar import syntax
@@ -17,14 +17,15 @@ from lottoc.lower.program import (
     MaskShuffle,
     Metric,
     Number,
+    Sanity,
     Ticket,
     tickets_of,
 )
 from lottoc.lower.read import Reader
+from lottoc.lower.sanity import control_name
 
 METRICS = ("accuracy", "loss", "sparsity", "params")
 PLANNED_METRICS = ("perplexity", "flops")
-PLANNED_CALLS = ("drop",)
 _SIGNS = ("+", "-", "*", "/")
 
 
@@ -35,6 +36,7 @@ class Expressions:
     reader: Reader
     tickets: Set[str]
     masks: Mapping[str, syntax.Value]
+    sanities: Mapping[str, Sanity] = field(default_factory=dict)
     evaluated: Callable[[str], bool] = lambda ticket: True
     """Whether a ticket has test data to be evaluated on."""
     trainable: Callable[[str], bool] = lambda ticket: True
@@ -116,13 +118,39 @@ class Expressions:
                 elif self._ticket(argument.value):
                     return Metric(argument.value.value, "collapsed")
                 return None
-            case syntax.Call(function=syntax.Attribute(name=name)) if name in PLANNED_CALLS:
-                self.reader.not_yet(f"…{name}(…)", value.span)
-                return None
+            case syntax.Call(function=syntax.Attribute(name="drop")):
+                return self._drop(value)
             case syntax.Call(function=syntax.Name(value=name)):
                 self.reader.unknown(name, ("collapse",), "function", value.function.span)
                 return None
         self.reader.mismatch(value, "a number or a metric such as winning.accuracy")
+        return None
+
+    def _drop(self, call: syntax.Call) -> Number | None:
+        """`checks.shuffle.drop(snip)`: what of the accuracy a control loses."""
+        match call:
+            case syntax.Call(
+                function=syntax.Attribute(
+                    base=syntax.Attribute(base=syntax.Name() as block, name=control) as middle
+                ),
+                arguments=(syntax.Argument(name=None, value=syntax.Name() as ticket),),
+            ):
+                pass
+            case _:
+                help = "for example  checks.shuffle.drop(snip)"
+                self.reader.mismatch(call, "a drop of one ticket under a control", help=help)
+                return None
+        found = self.sanities.get(block.value)
+        if found is None:
+            self.reader.unknown(block.value, self.sanities, "sanity block", block.span)
+        elif control not in found.controls:
+            self.reader.unknown(control, found.controls, "control", middle.name_span)
+        elif ticket.value not in found.tickets:
+            self.reader.unknown(ticket.value, found.tickets, "ticket", ticket.span)
+        else:
+            original = Metric(ticket.value, "accuracy")
+            twin = Metric(control_name(found.name, control, ticket.value), "accuracy")
+            return Arithmetic("-", original, twin)
         return None
 
     def _metric(self, base: syntax.Name, value: syntax.Attribute) -> Metric | None:

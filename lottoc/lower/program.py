@@ -78,6 +78,8 @@ class Selection:
     pattern: Pattern
     method_name: str
     method: Method
+    inverted: bool = False
+    """Whether the lowest scores are kept: a control experiment."""
 
 
 @dataclass(frozen=True)
@@ -157,6 +159,16 @@ class Ticket:
 
 
 @dataclass(frozen=True)
+class Sanity:
+    """`sanity NAME { … }`: tickets, and the names of the controls each is compared with."""
+
+    name: str
+    tickets: tuple[str, ...]
+    controls: tuple[str, ...]
+    span: Span
+
+
+@dataclass(frozen=True)
 class Metric:
     """`winning.accuracy`, `collapse(winning)`."""
 
@@ -219,6 +231,7 @@ class Program:
     tickets: Mapping[str, Ticket]
     requirements: tuple[Requirement, ...]
     emits: tuple[Emit, ...]
+    sanities: tuple[Sanity, ...] = field(default=())
     unknown_models: tuple[str, ...] = field(default=())
     """Models whose layers could not be checked, because they have never been loaded."""
     imports: tuple[Source, ...] = field(default=())

@@ -10,7 +10,16 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from xdsl.dialects import arith
-from xdsl.dialects.builtin import ArrayAttr, FloatAttr, IntegerAttr, ModuleOp, StringAttr, f64, i64
+from xdsl.dialects.builtin import (
+    ArrayAttr,
+    FloatAttr,
+    IntegerAttr,
+    ModuleOp,
+    StringAttr,
+    UnitAttr,
+    f64,
+    i64,
+)
 from xdsl.ir import Attribute, Operation, SSAValue
 
 from lottoc import criteria
@@ -33,11 +42,13 @@ from lottoc.lower.program import (
     Number,
     Program,
     Requirement,
+    Sanity,
     Selection,
     Start,
     Ticket,
     Training,
 )
+from lottoc.lower.sanity import control_name
 from lottoc.methods.lab import Duration
 from lottoc.signature import Layer
 
@@ -103,6 +114,9 @@ class _Lowering:
         for name, ticket in self.program.tickets.items():
             if name != "dense" or self._shown(ticket) or self._named("dense"):
                 self._report(name)
+        for sanity in self.program.sanities:
+            with self._at(sanity.span):
+                self._sanity(sanity)
         for requirement in self.program.requirements:
             with self._at(requirement.span):
                 self._require(requirement)
@@ -256,6 +270,8 @@ class _Lowering:
             "density": StringAttr(str(found.density)),
             "pattern": StringAttr(str(found.pattern)),
         }
+        if found.inverted:
+            properties["inverted"] = UnitAttr()
         if ticket.data is not None and (ticket.training or criteria.needs(found.criterion.name)):
             operands[1] = self.dataset(ticket.data)
         if ticket.data is not None and ticket.training is not None:
@@ -458,6 +474,23 @@ class _Lowering:
                 properties={"ticket": StringAttr(name), "metrics": string_array(names)},
             )
         )
+
+    def _sanity(self, sanity: Sanity) -> None:
+        for ticket in sanity.tickets:
+            for control in sanity.controls:
+                twin = control_name(sanity.name, control, ticket)
+                numbers = [self.metric(Metric(name, "accuracy")) for name in (ticket, twin)]
+                self.ops.append(
+                    lotto.ControlOp.build(
+                        operands=numbers,
+                        properties={
+                            "block": StringAttr(sanity.name),
+                            "control": StringAttr(control),
+                            "ticket": StringAttr(ticket),
+                            "metric": StringAttr("accuracy"),
+                        },
+                    )
+                )
 
     def _require(self, requirement: Requirement) -> None:
         text = " ".join(requirement.span.text.split())

@@ -61,6 +61,33 @@ def ticket_rows(module: ModuleOp, engine: Engine) -> list[TicketRow]:
     return list(rows.values())
 
 
+@dataclass
+class ControlRow:
+    """A ticket's metric, and what each control experiment of a `sanity` block made of it."""
+
+    block: str
+    ticket: str
+    metric: str
+    original: float
+    controls: dict[str, float] = field(default_factory=dict)
+
+    def drop(self, control: str) -> float:
+        """What a control loses."""
+        return self.original - self.controls[control]
+
+
+def control_rows(module: ModuleOp, engine: Engine) -> list[ControlRow]:
+    """Every ticket of every `sanity` block, in the recipe's order."""
+    rows: dict[tuple[str, str], ControlRow] = {}
+    for op in module.ops:
+        if isinstance(op, lotto.ControlOp):
+            block, ticket, metric = op.block.data, op.ticket.data, op.metric.data
+            original = engine.value(op.original)
+            row = rows.setdefault((block, ticket), ControlRow(block, ticket, metric, original))
+            row.controls[op.control.data] = engine.value(op.changed)
+    return list(rows.values())
+
+
 def _layers(op: lotto.TicketOp, engine: Engine) -> list[dict[str, Any]]:
     if op.masks is None:
         return []
@@ -102,6 +129,7 @@ def build_report(
         },
         "trainings": origin.trainings,
         "tickets": {row.name: _ticket(row) for row in rows},
+        **_sanity(control_rows(module, engine)),
         "requires": [
             {
                 "text": op.text.data,
@@ -132,6 +160,20 @@ def _ticket(row: TicketRow) -> dict[str, Any]:
     if row.repairs:
         result["repaired"] = row.repairs
     return result
+
+
+def _sanity(rows: Sequence[ControlRow]) -> dict[str, Any]:
+    """Block by block and ticket by ticket; nothing if there is no such block."""
+    blocks: dict[str, Any] = {}
+    for row in rows:
+        blocks.setdefault(row.block, {})[row.ticket] = {
+            row.metric: row.original,
+            "controls": {
+                name: {row.metric: value, "drop": row.drop(name)}
+                for name, value in row.controls.items()
+            },
+        }
+    return {"sanity": blocks} if blocks else {}
 
 
 def _versions() -> dict[str, str]:

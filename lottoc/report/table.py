@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from lottoc.artefacts import Artefact
-from lottoc.report.report import TicketRow
+from lottoc.report.report import ControlRow, TicketRow
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 
 def outcome_table(tickets: Sequence[TicketRow], artefacts: Sequence[Artefact]) -> str:
     """The tickets as a table, without a final line break."""
     from rich.box import SIMPLE_HEAD
-    from rich.console import Console
     from rich.table import Table
 
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
@@ -20,6 +23,8 @@ def outcome_table(tickets: Sequence[TicketRow], artefacts: Sequence[Artefact]) -
     for heading in ("sparsity", "accuracy", "file", "of dense"):
         table.add_column(heading, justify="right")
     for row in tickets:
+        if "." in row.name:  # a control of a sanity block, which has a table of its own
+            continue
         files = [a for a in artefacts if a.ticket == row.name]
         for index, artefact in enumerate(files or [None]):
             table.add_row(
@@ -29,6 +34,34 @@ def outcome_table(tickets: Sequence[TicketRow], artefacts: Sequence[Artefact]) -
                 f"{artefact.path} {_size(artefact.bytes)}" if artefact else "–",
                 f"{artefact.bytes / artefact.dense_bytes:.1%}" if artefact else "–",
             )
+    return _text(table)
+
+
+def sanity_tables(rows: Sequence[ControlRow]) -> list[str]:
+    """A table for each `sanity` block: accuracy, and in points what each control loses of it."""
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    blocks: dict[str, list[ControlRow]] = {}
+    for row in rows:
+        blocks.setdefault(row.block, []).append(row)
+    found = []
+    for name, inside in blocks.items():
+        controls = list(inside[0].controls)
+        table = Table(box=SIMPLE_HEAD, pad_edge=False)
+        table.add_column(name)
+        for heading in (inside[0].metric, *(f"{c} drops" for c in controls)):
+            table.add_column(heading, justify="right")
+        for row in inside:
+            drops = [f"{100 * row.drop(c):+.2f}" for c in controls]
+            table.add_row(row.ticket, f"{row.original:.2%}", *drops)
+        found.append(_text(table))
+    return found
+
+
+def _text(table: Table) -> str:
+    from rich.console import Console
+
     stream = io.StringIO()
     Console(file=stream, width=100, highlight=False).print(table)
     return "\n".join(line.rstrip() for line in stream.getvalue().strip("\n").splitlines())

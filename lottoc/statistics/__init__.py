@@ -23,7 +23,10 @@ Norm = Literal["batch", "running"]
 in training, or the running ones, which say nothing before there was any training."""
 
 STATISTICS = {
+    "curvature": "lottoc.statistics.curvature:DiagonalCurvature",
+    "flow": "lottoc.statistics.flow:Flow",
     "gradient": "lottoc.statistics.gradient:Gradient",
+    "hessian_gradient": "lottoc.statistics.hessian_gradient:HessianGradient",
 }
 
 

@@ -101,6 +101,16 @@ class TorchNetwork:
         """The gradient of a weight: zero where the loss does not depend on it."""
         return torch.zeros_like(weight) if weight.grad is None else weight.grad
 
+    @staticmethod
+    def zeros(weights: Mapping[str, nn.Parameter]) -> dict[str, torch.Tensor]:
+        """Somewhere to add up, of the weights' shapes and types."""
+        return {name: torch.zeros_like(weight.detach()) for name, weight in weights.items()}
+
+    def mask(self, values: Mapping[str, torch.Tensor]) -> None:
+        """Set to zero, in place, what belongs to pruned weights."""
+        for name in values.keys() & self.masks.keys():
+            values[name][torch.from_numpy(~self.masks[name])] = 0
+
     def masked(self, layer: str, values: torch.Tensor) -> NDArray[Any]:
         """An array of a layer's values, zero where its weight is pruned."""
         wide = values.detach() if values.element_size() >= 4 else values.detach().float()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +41,8 @@ def forward(model: nn.Module, x: torch.Tensor) -> torch.Tensor:
     """
     try:
         output: Any = model(x)
+    except InputError:  # of what watches the model at work
+        raise
     except Exception as error:  # it is the user's code: anything may come
         raise _forward_failed(error, x) from error
     if not torch.is_tensor(output) or output.ndim != 2 or len(output) != len(x):
@@ -77,11 +79,37 @@ def backward(loss: torch.Tensor) -> None:
     try:
         loss.backward()  # type: ignore[no-untyped-call]
     except RuntimeError as error:
-        raise input_error(
-            "torch-backward",
-            f"torch cannot differentiate the model: {_first_line(error)}",
-            help=("every operation needs a gradient, computed the same way in every run",),
-        ) from error
+        raise _not_differentiable(error) from error
+
+
+def differentiate(
+    value: torch.Tensor, weights: Sequence[torch.Tensor], *, graph: bool = False, keep: bool = False
+) -> list[torch.Tensor]:
+    """∂value/∂w for each weight, zero where it does not depend on it.
+
+    With `graph` the result can be differentiated in its turn; with `keep` the value can be asked
+    again. Raises `InputError` (torch-backward).
+    """
+    try:
+        found = torch.autograd.grad(
+            value,
+            weights,
+            create_graph=graph,
+            retain_graph=graph or keep,
+            allow_unused=True,
+            materialize_grads=True,
+        )
+    except RuntimeError as error:
+        raise _not_differentiable(error) from error
+    return list(found)
+
+
+def _not_differentiable(error: RuntimeError) -> InputError:
+    return input_error(
+        "torch-backward",
+        f"torch cannot differentiate the model: {_first_line(error)}",
+        help=("every operation needs a gradient, computed the same way in every run",),
+    )
 
 
 def _forward_failed(error: Exception, x: torch.Tensor) -> InputError:
