@@ -23,6 +23,7 @@ from lottoc.lower.program import Program
 from lottoc.passes import pipeline
 from lottoc.recipe_file import read
 from lottoc.report.origin import Origin, of_ir, of_recipe
+from lottoc.report.ranking import Ranking, rankings
 from lottoc.report.report import (
     ControlRow,
     TicketRow,
@@ -45,6 +46,7 @@ class Outcome:
     inputs: tuple[Path, ...]
     """Every file that was read for it."""
     controls: list[ControlRow] = field(default_factory=list)
+    ranks: list[Ranking] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -125,6 +127,7 @@ def compile_recipe(request: Request, output: Path, findings: Findings) -> Outcom
         engine.trained,
         start.inputs,
         control_rows(module, engine),
+        rankings(module, engine),
     )
 
 

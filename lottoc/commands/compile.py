@@ -90,11 +90,13 @@ class _Shown:
 
 
 def _print(outcome: Outcome) -> None:
-    from lottoc.report.table import outcome_table, sanity_tables
+    from lottoc.report.table import outcome_table, rank_tables, sanity_tables
 
+    tickets = [outcome_table(outcome.tickets, outcome.artefacts)] if outcome.tickets else []
     for table in (
-        outcome_table(outcome.tickets, outcome.artefacts),
+        *tickets,
         *sanity_tables(outcome.controls),
+        *rank_tables(outcome.ranks),
     ):
         print(table)
     made = f"{outcome.computed} results computed, {outcome.trained} of them trainings"

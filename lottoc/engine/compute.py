@@ -31,6 +31,7 @@ from lottoc.masks.patterns import Pattern
 from lottoc.masks.select import Each, NonFiniteScores, check_finite
 from lottoc.masks.wiring_file import load_wiring, save_wiring
 from lottoc.progress import Progress
+from lottoc.proxies import proxy_class
 from lottoc.signature import Layer
 from lottoc.statistics import statistic_class
 
@@ -154,7 +155,7 @@ def kind_of(op: Operation) -> Kind | None:
             return None
         case lotto.InitOp():
             return STATE if model_op(op.model).source.data == "torch" else None
-        case lotto.EvaluateOp() | lotto.MeasureOp():
+        case lotto.EvaluateOp() | lotto.MeasureOp() | lotto.ProxyOp():
             return NUMBERS
         case mask.OrderOp():
             return ORDERS
@@ -352,6 +353,18 @@ def _evaluate(op: lotto.EvaluateOp, value: Value, bench: Bench) -> list[Any]:
     return [float(metrics[op.metric.data])]
 
 
+def _proxy(op: lotto.ProxyOp, value: Value, bench: Bench) -> list[Any]:
+    from lottoc.statistics.network import TorchNetwork
+    from lottoc.training.settings import fixed_threads
+
+    proxy = build(proxy_class(op.proxy.data), from_dictionary(op.options))
+    with fixed_threads(1):
+        module = value(model_op(op.weights).result).build(0)
+        data = value(op.data).split(op.split.data)
+        network = TorchNetwork.of(module, value(op.weights), data)
+        return [float(proxy.measure(network, strings(op.layers)))]
+
+
 def _measure(op: lotto.MeasureOp, value: Value, bench: Bench) -> list[Any]:
     masks: Mapping[str, Mask] = value(op.masks)
     kept = sum(m.kept for m in masks.values())
@@ -465,6 +478,7 @@ STORED: Mapping[type[Operation], Callable[[Any, Value, Bench], list[Any]]] = {
     lotto.GatherOp: _gather_stored,
     lotto.TrainSparseOp: _train_sparse,
     lotto.EvaluateOp: _evaluate,
+    lotto.ProxyOp: _proxy,
     lotto.MeasureOp: _measure,
     lotto.WiringOp: _wiring,
     mask.RepairOp: _repair,

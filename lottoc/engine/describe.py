@@ -28,6 +28,8 @@ def _words(op: Operation) -> str:
             return f"{name} {op.metric.data}"
         case mask.OrderOp():
             return f"order of channels for {_names([_layer_of(score) for score in op.scores])}"
+        case lotto.ProxyOp():
+            return f"proxy {op.proxy.data} of {lotto.model_of(op.weights)}"
         case lotto.GatherOp():
             return f"gather {op.statistic.data}"
     layer = _layer(op)

@@ -105,7 +105,8 @@ def _module(module: ModuleOp) -> Iterator[Finding]:
 def _layers(
     op: Operation, names: Sequence[str], models: dict[str, dict[str, Layer]]
 ) -> Iterator[Finding]:
-    model = lotto.model_of(op.wiring if isinstance(op, mask.RepairOp) else op.results[0])
+    of = {mask.RepairOp: "wiring", lotto.ProxyOp: "weights"}.get(type(op))
+    model = lotto.model_of(getattr(op, of) if of else op.results[0])
     if not names:
         yield op, "names no layer"
     if model not in models:

@@ -45,6 +45,7 @@ from lottoc.ir.lotto_outcome import (
     RequireOp,
     TicketOp,
 )
+from lottoc.ir.lotto_rank import ProxyOp, RankOp
 from lottoc.ir.lotto_scores import GatherOp, ScoreOp
 from lottoc.ir.lotto_signal import CheckSignalOp, RepairOp, WiringOp
 from lottoc.ir.lotto_sparse import FRESH, KEEP, TrainSparseOp, check_steps
@@ -85,7 +86,9 @@ __all__ = [
     "NotOp",
     "ObserveOp",
     "OrOp",
+    "ProxyOp",
     "PruneOp",
+    "RankOp",
     "RepairOp",
     "RequireOp",
     "ScoreOp",
@@ -314,6 +317,8 @@ LottoDialect = Dialect(
         CheckSignalOp,
         ObserveOp,
         ControlOp,
+        ProxyOp,
+        RankOp,
         TicketOp,
         EmitOp,
     ],

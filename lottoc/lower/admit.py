@@ -24,6 +24,7 @@ from lottoc.ir.plain import from_dictionary
 from lottoc.lower.emits import KINDS, inside_output
 from lottoc.lower.program import Data, NpzSplit
 from lottoc.lower.sources import LOSSES, OPTIMIZERS, SCHEDULES
+from lottoc.proxies import PROXIES, proxy_class
 from lottoc.statistics import STATISTICS, statistic_class
 from lottoc.training.spec import TrainingSpec
 from lottoc.training.updates import UPDATES, make_update
@@ -104,6 +105,8 @@ class _Check:
                 self._torch(op, op.weights)
             case lotto.GatherOp():
                 self._gather(op)
+            case lotto.ProxyOp():
+                self._proxy(op)
             case mask.ScoreOp():
                 self._criterion(op)
             case lotto.TicketOp():
@@ -246,6 +249,15 @@ class _Check:
             self._wrong(op, f'"{name}" looks at data', ("add  on %data",))
         setting = self._build(op, _Setting, op.training) if op.training else None
         self._known(op, setting, loss=LOSSES)
+
+    def _proxy(self, op: lotto.ProxyOp) -> None:
+        name = op.proxy.data
+        if name not in PROXIES:
+            self._wrong(op, f'there is no proxy "{name}"', did_you_mean(name, PROXIES))
+            return
+        self._torch(op, op.weights)
+        self._build(op, proxy_class(name), op.options)
+        self._split(op, op.data, op.split.data)
 
     def _ticket(self, op: lotto.TicketOp) -> None:
         if op.ticket.data in self.tickets:

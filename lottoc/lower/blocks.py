@@ -56,6 +56,7 @@ SHAPES: Mapping[str, Shape] = {
         planned=("exclude",),
     ),
     "sanity": Shape(("tickets",), ("controls",)),
+    "rank": Shape(("models", "proxies"), ("data",)),
     "emit": Shape(
         ("ticket",),
         ("format", "values", "target", "batch"),
@@ -63,7 +64,7 @@ SHAPES: Mapping[str, Shape] = {
     ),
 }
 
-PLANNED_BLOCKS = frozenset({"stability", "split", "rank", "search"})
+PLANNED_BLOCKS = frozenset({"stability", "split", "search"})
 
 
 def known_blocks() -> Iterable[str]:

@@ -15,6 +15,7 @@ from lottoc.lower.emits import check_emit
 from lottoc.lower.expressions import Expressions, made_from_themselves
 from lottoc.lower.imports import bring_in, used
 from lottoc.lower.program import Data, Emit, Model, Program, Requirement, Sanity, Ticket, Training
+from lottoc.lower.ranks import check_rank
 from lottoc.lower.read import Reader
 from lottoc.lower.sanity import check_sanity
 from lottoc.lower.sources import Catalog, check_data, check_model, check_training
@@ -81,6 +82,7 @@ class _Checker:
         data = self._each("data", lambda b: check_data(self.reader, b, self._folder(b)))
         trainings = self._each("training", lambda b: check_training(self.reader, b))
         found = self._tickets(models, data, trainings)
+        ranks = self._each("rank", lambda b: check_rank(self.reader, b, models, data))
         unknown = tuple(m.name for m in models.values() if m.signature is None)
         program = Program(
             models,
@@ -90,6 +92,7 @@ class _Checker:
             found.requirements,
             found.emits,
             found.sanities,
+            tuple(ranks.values()),
             unknown,
             self.imported.sources,
         )

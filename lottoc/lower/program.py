@@ -169,6 +169,17 @@ class Sanity:
 
 
 @dataclass(frozen=True)
+class Rank:
+    """`rank NAME { … }`: models, and the proxies with their options that put them in order."""
+
+    name: str
+    models: tuple[str, ...]
+    proxies: Mapping[str, Mapping[str, Any]]
+    data: str
+    span: Span
+
+
+@dataclass(frozen=True)
 class Metric:
     """`winning.accuracy`, `collapse(winning)`."""
 
@@ -232,6 +243,7 @@ class Program:
     requirements: tuple[Requirement, ...]
     emits: tuple[Emit, ...]
     sanities: tuple[Sanity, ...] = field(default=())
+    ranks: tuple[Rank, ...] = field(default=())
     unknown_models: tuple[str, ...] = field(default=())
     """Models whose layers could not be checked, because they have never been loaded."""
     imports: tuple[Source, ...] = field(default=())

@@ -165,7 +165,9 @@ class Tickets:
         """The named one, else the inherited one, else the only one there is."""
         if key in keys:
             value = keys[key].value
-            if not isinstance(value, syntax.Name):
+            if key == "model" and isinstance(value, syntax.Attribute):
+                self.reader.not_yet("taking the model that a rank or search finds", value.span)
+            elif not isinstance(value, syntax.Name):
                 self.reader.mismatch(value, f"the name of a {key}")
             elif value.value in known:
                 return value.value

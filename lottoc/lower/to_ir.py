@@ -41,6 +41,7 @@ from lottoc.lower.program import (
     Model,
     Number,
     Program,
+    Rank,
     Requirement,
     Sanity,
     Selection,
@@ -117,6 +118,9 @@ class _Lowering:
         for sanity in self.program.sanities:
             with self._at(sanity.span):
                 self._sanity(sanity)
+        for rank in self.program.ranks:
+            with self._at(rank.span):
+                self._rank(rank)
         for requirement in self.program.requirements:
             with self._at(requirement.span):
                 self._require(requirement)
@@ -491,6 +495,44 @@ class _Lowering:
                         },
                     )
                 )
+
+    def _rank(self, rank: Rank) -> None:
+        values = [self._proxies(rank, self.program.models[name]) for name in rank.models]
+        self.ops.append(
+            lotto.RankOp.build(
+                operands=[[value for row in values for value in row]],
+                properties={
+                    "block": StringAttr(rank.name),
+                    "models": string_array(rank.models),
+                    "proxies": string_array(list(rank.proxies)),
+                },
+            )
+        )
+
+    def _proxies(self, rank: Rank, model: Model) -> list[SSAValue]:
+        assert model.signature is not None
+        weights = self.add(
+            lotto.InitOp.build(
+                operands=[self.model(model.name)],
+                properties={"seed": _integer(model.seed)},
+                result_types=[WeightsType(model.name)],
+            )
+        )
+        return [
+            self.add(
+                lotto.ProxyOp.build(
+                    operands=[weights, self.dataset(rank.data)],
+                    properties={
+                        "proxy": StringAttr(name),
+                        "options": to_dictionary(options),
+                        "layers": string_array([layer.name for layer in model.signature]),
+                        "split": StringAttr("train"),
+                    },
+                    result_types=[f64],
+                )
+            )
+            for name, options in rank.proxies.items()
+        ]
 
     def _require(self, requirement: Requirement) -> None:
         text = " ".join(requirement.span.text.split())

@@ -60,6 +60,7 @@ def _unused_params(
 def _unused_blocks(own: Sequence[syntax.Item], program: Program, findings: Findings) -> None:
     tickets = program.tickets.values()
     used = {name for t in tickets for name in (t.model, t.data, t.training)}
+    used |= {name for rank in program.ranks for name in (*rank.models, rank.data)}
     trainable = any(model.source == "torch" for model in program.models.values())
     for item in _blocks(own, "model", "data", "training"):
         if item.name not in used:

@@ -27,7 +27,7 @@ class Offer:
     about: str = ""
 
 
-_BLOCKS = ("model", "data", "training", "ticket")
+_BLOCKS = ("model", "data", "training", "ticket", "sanity", "rank")
 _ITEMS = {
     **{kind: f"{kind} ${{1:name}} {{\n  $0\n}}" for kind in _BLOCKS},
     "emit": 'emit onnx "${1:model.onnx}" { ticket = $0 }',

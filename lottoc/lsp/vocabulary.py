@@ -19,11 +19,13 @@ from lottoc.grammar import syntax
 from lottoc.lower.blocks import SHAPES
 from lottoc.lower.emits import KINDS
 from lottoc.lower.expressions import METRICS
+from lottoc.lower.sanity import CONTROLS
 from lottoc.lower.selections import SCOPES
 from lottoc.lower.signal import ON_COLLAPSE
 from lottoc.lower.sources import LOSSES, OPTIMIZERS, SCHEDULES
 from lottoc.masks import patterns
 from lottoc.methods.lab import Duration
+from lottoc.proxies import PROXIES, proxy_class
 
 LAYER_WORDS = ("all", "linear", "conv", "first", "last", "size")
 EMIT_KINDS = {name: kind.suffix for name, kind in KINDS.items()}
@@ -88,6 +90,8 @@ def shape(kind: str, key: str, function: str) -> type | None:
             return methods.method_class(function)
         case "ticket", "pattern" if function in patterns.PATTERNS:
             return patterns.pattern_class(function)
+        case "rank", "proxies" if function in PROXIES:
+            return proxy_class(function)
         case "training", "optimizer":
             return OPTIMIZERS.get(function)
         case "training", "schedule":
@@ -146,6 +150,8 @@ _WORDS: Mapping[tuple[str, str], tuple[str, ...]] = {
     ("ticket", "method"): tuple(methods.METHODS),
     ("ticket", "weights"): ("reinit", "signs"),
     ("ticket", "mask"): ("shuffle",),
+    ("sanity", "controls"): CONTROLS,
+    ("rank", "proxies"): tuple(PROXIES),
 }
 
 

@@ -17,6 +17,7 @@ from lottoc.ir import lotto, mask
 from lottoc.ir.plain import strings
 from lottoc.masks.mask import Mask
 from lottoc.report.origin import Origin
+from lottoc.report.ranking import as_data, rankings
 from lottoc.report.repairs import repairs_of
 
 PACKAGES = ("numpy", "onnx", "onnxruntime", "torch")
@@ -130,6 +131,7 @@ def build_report(
         "trainings": origin.trainings,
         "tickets": {row.name: _ticket(row) for row in rows},
         **_sanity(control_rows(module, engine)),
+        **as_data(rankings(module, engine)),
         "requires": [
             {
                 "text": op.text.data,

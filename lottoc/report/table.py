@@ -12,6 +12,8 @@ from lottoc.report.report import ControlRow, TicketRow
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from lottoc.report.ranking import Ranking
+
 
 def outcome_table(tickets: Sequence[TicketRow], artefacts: Sequence[Artefact]) -> str:
     """The tickets as a table, without a final line break."""
@@ -57,6 +59,25 @@ def sanity_tables(rows: Sequence[ControlRow]) -> list[str]:
             table.add_row(row.ticket, f"{row.original:.2%}", *drops)
         found.append(_text(table))
     return found
+
+
+def rank_tables(found: Sequence[Ranking]) -> list[str]:
+    """A table for each `rank` block: the models, best first, and what each proxy says of them."""
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    tables = []
+    for ranking in found:
+        proxies = list(next(iter(ranking.values.values())))
+        table = Table(box=SIMPLE_HEAD, pad_edge=False)
+        table.add_column(ranking.block)
+        for heading in ("mean rank", *proxies):
+            table.add_column(heading, justify="right")
+        for model in ranking.order:
+            numbers = [f"{ranking.values[model][proxy]:.4g}" for proxy in proxies]
+            table.add_row(model, f"{ranking.means[model]:.2f}", *numbers)
+        tables.append(_text(table))
+    return tables
 
 
 def _text(table: Table) -> str:

@@ -143,6 +143,11 @@ INVALID = {
     ': !lotto.statistics<"net">': "data and split come together",
     '%3 = lotto.score "snip" %w {options = {}, layers = ["fc"], split = "train"} '
     ': !lotto.scores<"net">': "data and split come together",
+    '%3 = lotto.proxy "snip" %w on %d {options = {}, layers = ["fd"], split = "train"} '
+    ': !lotto.weights<"net">': 'model "net" has no layer "fd"',
+    '%3 = lotto.proxy "snip" %w on %d {options = {a = unit}, layers = ["fc"], split = "train"} '
+    ': !lotto.weights<"net">': "options holds something other than plain data",
+    'lotto.rank "r" ["net"] by ["snip", "grasp"]()': "0 values for 1 models and 2 proxies",
     '%3 = lotto.gather "gradient" %w {options = {a = unit}, layers = ["fc"]} '
     ': !lotto.statistics<"net">': "options holds something other than plain data",
     '%3 = lotto.gather "gradient" %w {options = {}, layers = ["fd"]} '

@@ -27,7 +27,7 @@ ticket a { layers = all   sparsity = 50% }
 @pytest.mark.parametrize(
     ("typed", "some", "none"),
     [
-        ("‸", "model data training ticket emit param mask require", "stability half"),
+        ("‸", "model data training ticket sanity rank emit param mask require", "stability half"),
         ("tic‸", "ticket", "a"),
         ("ticket b { ‸ }", "layers criterion like mask", "source stability"),
         ("ticket b { layers = linear\n  sp‸\n pattern = 2:4 }", "sparsity scope", "layers pattern"),
@@ -35,6 +35,12 @@ ticket a { layers = all   sparsity = 50% }
         ("ticket b { layers = linear - ‸\n  sparsity = 50% }", '"fc2" first', "sparsity"),
         ('ticket b { layers = linear - "f‸" }', "fc1 fc2 head", "linear"),
         ("ticket b { criterion = ‸", "magnitude random snip", "task_vector"),
+        ("ticket b { criterion = grasp(‸)", "samples seed norm temperature", "layers"),
+        ("ticket b { criterion = snip(norm = ‸)", "batch running", "seed"),
+        ("sanity s { tickets = [‸", "a", "net shuffle"),
+        ("sanity s { controls = [‸", "shuffle reinit invert", "a"),
+        ("rank s { models = [‸", "net", "a"),
+        ("rank s { proxies = [snip, ‸", "synflow naswot", "a"),
         ("ticket b { scope = ‸", "global layerwise uniform erk", "magnitude"),
         ("ticket b { method = ‸", "one_shot imp rigl", "edge_popup"),
         ("ticket b { method = imp(‸)", "rounds rewind retrain optimizer", "layers"),
