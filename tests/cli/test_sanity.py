@@ -93,7 +93,9 @@ def test_the_report_and_the_table(project: Path) -> None:
             twin = tickets[f"checks.{control}.{name}"]["metrics"]["accuracy"]
             assert found["accuracy"] == twin
             assert found["drop"] == pytest.approx(row["accuracy"] - twin)
-    (head,) = [line for line in result.stdout.splitlines() if line.startswith("checks")]
+    (head,) = [
+        line for line in map(str.strip, result.stdout.splitlines()) if line.startswith("checks")
+    ]
     assert head.split() == [
         "checks",
         "accuracy",
@@ -104,7 +106,11 @@ def test_the_report_and_the_table(project: Path) -> None:
         "invert",
         "drops",
     ]
-    rows = [line.split() for line in result.stdout.splitlines() if line.startswith("winning")]
+    rows = [
+        line.split()
+        for line in map(str.strip, result.stdout.splitlines())
+        if line.startswith("winning")
+    ]
     drop = 100 * sanity["winning"]["controls"]["shuffle"]["drop"]
     assert rows[-1][2] == f"{drop:+.2f}"
     assert "checks." not in result.stdout

@@ -8,7 +8,7 @@ lotto.ticket "t" %final under %masks shows []() : !lotto.weights<"net">
 %nm, %nstart, %nfinal = lotto.find "one_shot" %w on %d {ticket = "n", options = {}, layers = ["a"], criterion = "synflow", criterion_options = {}, scope = "global", density = "1/2", pattern = "2:4"} : !lotto.masks<"net">, !lotto.weights<"net">, !lotto.weights<"net">
 lotto.ticket "n" %nfinal under %nm shows []() : !lotto.weights<"net">
 
-// CHECK:      %[[S1:\w+]] = lotto.score "synflow" %w on %d {options = {rounds = 3 : i64}, layers = ["a"], split = "train", training = {}, inverted} : !lotto.scores<"net">
+// CHECK:      %[[S1:\w+]] = lotto.score "synflow" %w on %d {options = {rounds = 3 : i64}, layers = ["a"], inverted, split = "train", training = {}} : !lotto.scores<"net">
 // CHECK-NEXT: %[[M1:\w+]] = lotto.prune %[[S1]] {scope = "global", density = "1/2", pattern = "unstructured", layers = ["a"]}
 // CHECK-NEXT: %[[S2:\w+]] = lotto.score "synflow" %w on %d under %[[M1]] {options
 // CHECK-NEXT: %[[M2:\w+]] = lotto.prune %[[S2]] within %[[M1]] {scope = "global", density = "1/4"
