@@ -105,8 +105,13 @@ def _module(module: ModuleOp) -> Iterator[Finding]:
 def _layers(
     op: Operation, names: Sequence[str], models: dict[str, dict[str, Layer]]
 ) -> Iterator[Finding]:
-    of = {mask.RepairOp: "wiring", lotto.ProxyOp: "weights"}.get(type(op))
-    model = lotto.model_of(getattr(op, of) if of else op.results[0])
+    match op:
+        case mask.RepairOp():
+            model = lotto.model_of(op.wiring)
+        case lotto.ProxyOp():
+            model = lotto.model_of(op.weights)
+        case _:
+            model = lotto.model_of(op.results[0])
     if not names:
         yield op, "names no layer"
     if model not in models:

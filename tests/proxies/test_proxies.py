@@ -97,7 +97,7 @@ def test_fisher_by_brute_force() -> None:
             (output * output.grad).flatten(2).sum(2) if output.ndim > 2 else output * output.grad
         )
         per_channel = 0.5 * product.square().mean(0)
-        total += float((per_channel * (weight.numel() // len(weight))).sum())
+        total += float((per_channel.detach() * (weight.numel() // len(weight))).sum())
     assert found == pytest.approx(total, rel=1e-9)
 
 
