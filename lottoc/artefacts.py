@@ -184,7 +184,8 @@ def _emit_fx(
     sample = _sample(op, engine)
     network = masked_network(model, engine.value(op.weights), mask)
     chosen = {key: str(options[key]) for key in ("format", "values", "target") if key in options}
-    layers = emit(network, path, sample, **chosen)
+    batches: Any = options.get("batch", [1])
+    layers = emit(network, path, sample, batches=tuple(batches), **chosen)
     advance(1)
     verified = verify(path, network, sample)
     advance(1)

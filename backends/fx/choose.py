@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
 import torch
 
 from lottoc.backends.fx import FORMATS
+from lottoc.backends.fx.cost import Prediction, pays, predict, read_costs
 from lottoc.backends.fx.network import Network
 from lottoc.backends.fx.representation import MaskedWeight, Unsuitable, dtype_of, name_of
 from lottoc.backends.fx.target import Target
@@ -23,7 +23,8 @@ class LayerReport:
     """How one layer was written; `nbytes` counts what is stored of it, `dense_bytes` the weights.
 
     `values` is the type that values are stored in, `rounding` the relative error that it brought
-    (|stored - asked| / |asked|); `predicted` is left for times on the target.
+    (|stored - asked| / |asked|). `predicted` is what the layer takes on the target, where that is
+    known.
     """
 
     name: str
@@ -34,7 +35,7 @@ class LayerReport:
     nbytes: int
     dense_bytes: int
     rounding: float = 0.0
-    predicted: tuple[dict[str, Any], ...] = ()
+    predicted: tuple[Prediction, ...] = ()
 
     @property
     def sparsity(self) -> float:
@@ -65,13 +66,20 @@ def candidates(format: str, target: Target) -> tuple[str, ...]:
 
 
 def choose(
-    network: Network, layer: Layer, formats: tuple[str, ...], values: str, target: Target
+    network: Network,
+    layer: Layer,
+    calls: list[int] | None,
+    formats: tuple[str, ...],
+    values: str,
+    target: Target,
+    batches: tuple[int, ...],
 ) -> Choice:
-    """How a masked layer is written: in the fewest bytes, if there is more than one way.
+    """How a masked layer is written: of several ways, the fastest known or else the smallest.
 
-    Raises `InputError` (fx-format) if no format suits it.
+    `calls` has the rows that an example brings to each linear layer that reads the weight, None
+    if it is read otherwise. Raises `InputError` (fx-format) if no format suits it.
     """
-    found: list[Choice] = []
+    found: dict[str, Choice] = {}
     reasons: list[str] = []
     for format in formats:
         weight = _weight(network, layer, format, values, target)
@@ -80,14 +88,26 @@ def choose(
         except Unsuitable as reason:
             reasons.append(str(reason))
             continue
-        found.append(Choice(weight, stored, _report(weight, format, stored)))
+        found[format] = Choice(weight, stored, _report(weight, format, stored))
     if not found:
         raise input_error(
             "fx-format",
             f'layer "{layer.name}" cannot be stored as {formats[0]}: {reasons[0]}',
             help=("with format = auto, each layer gets a format that suits it",),
         )
-    return min(found, key=lambda choice: choice.report.nbytes)
+    if found.keys() == {"dense", "csr"}:
+        return _faster(found, calls, batches)
+    return min(found.values(), key=lambda choice: choice.report.nbytes)
+
+
+def _faster(found: dict[str, Choice], calls: list[int] | None, batches: tuple[int, ...]) -> Choice:
+    """Compressed rows if they pay, with what was predicted."""
+    report = found["csr"].report
+    if not calls:
+        return found["dense"]
+    predicted = predict(read_costs("torch-cpu"), report.shape, report.kept, calls, batches)
+    choice = found["csr" if pays(predicted) else "dense"]
+    return replace(choice, report=replace(choice.report, predicted=predicted))
 
 
 def _weight(

@@ -27,11 +27,13 @@ def emit(
     format: str = "auto",
     values: str = "same",
     target: str = "torch-cpu",
+    batches: tuple[int, ...] = (1,),
 ) -> list[LayerReport]:
     """Write `network`, and report on its masked layers.
 
     `sample` is a batch of examples, of which only shape and type are used. `format` is `auto` or
-    one of `FORMATS`; `values` is `same`, or the narrower type that `semi_structured` stores.
+    one of `FORMATS`; `values` is `same`, or the narrower type that `semi_structured` stores. Under
+    `auto`, layers run as `csr` where that is faster on a CPU for the batch sizes of `batches`.
     Raises `InputError`: export-failed, export-batch, fx-format.
     """
     like = torch.from_numpy(sample)
@@ -50,7 +52,7 @@ def emit(
         if not masked:
             notes.append(LayerNote.dense(layer, name))
             continue
-        choice = choose(network, layer, formats, values, own)
+        choice = choose(network, layer, graph.rows(readers), formats, values, own, batches)
         report = choice.report
         FORMATS[report.format]().rewrite(graph, choice.weight, choice.stored)
         reports.append(report)

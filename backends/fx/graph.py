@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -59,6 +60,20 @@ class Graph:
                 if is_linear(user, reader):
                     user.replace_all_uses_with(build(user))
                     self.nodes.erase_node(user)
+
+    def rows(self, readers: Sequence[fx.Node]) -> list[int] | None:
+        """How many rows an example brings to each linear layer that reads a weight.
+
+        None if something else reads it too, or another dimension than the batch's is open.
+        """
+        found = []
+        for reader in readers:
+            for user in reader.users:
+                shape = user.meta["val"].shape if is_linear(user, reader) else ()
+                if len(shape) < 2 or not all(isinstance(size, int) for size in shape[1:]):
+                    return None
+                found.append(math.prod(shape[1:-1]))
+        return found
 
     def sweep(self) -> None:
         """Drop nodes that nothing uses, and the weights that no node reads."""

@@ -102,9 +102,10 @@ def _savings(file: Path) -> dict[tuple[int, int], float]:
     savings: dict[tuple[int, int], float] = {}
     for artefact in artefacts:
         for layer in artefact["layers"] if artefact["path"] == file.name else ():
-            for each in layer["predicted"] if layer["format"] == "groups" else ():
+            form = layer["format"]
+            for each in layer["predicted"] if form in ("groups", "csr") else ():
                 key = (each["batch"], each["threads"])
-                savings[key] = savings.get(key, 0.0) + (each["dense"] - each["groups"]) * 1e-6
+                savings[key] = savings.get(key, 0.0) + (each["dense"] - each[form]) * 1e-6
     return savings
 
 

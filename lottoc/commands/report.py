@@ -92,13 +92,14 @@ def _row(layer: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _predicted(layer: dict[str, Any]) -> str:
-    """Times for the first thread count, dense beside groups."""
+    """Times for the first thread count, dense beside groups or compressed rows."""
     parts = []
     for each in layer["predicted"]:
         if each["threads"] == layer["predicted"][0]["threads"]:
-            ratio = each["dense"] / each["groups"]
-            times = f"{each['dense']:.0f} → {each['groups']:.0f} µs"
+            other = each["groups"] if "groups" in each else each["csr"]
+            ratio = each["dense"] / other
+            times = f"{each['dense']:.0f} → {other:.0f} µs"
             parts.append(f"batch {each['batch']}: {times} ({ratio:.2f}×)")
-    if parts and layer["format"] != "groups":
+    if parts and layer["format"] not in ("groups", "csr"):
         parts.append("kept dense")
     return ", ".join(parts) or "–"

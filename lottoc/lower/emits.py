@@ -41,7 +41,6 @@ class Kind:
     target_files: bool
     """Whether a target may also be the path of a file that `lottoc calibrate` wrote."""
     suffix: str
-    keys: tuple[str, ...]
     narrowing: tuple[str, ...]
     """The formats that can store values in a narrower type."""
 
@@ -53,7 +52,6 @@ KINDS: Mapping[str, Kind] = {
         ("onnxruntime-cpu",),
         True,
         ".onnx",
-        ("ticket", "format", "values", "target", "batch"),
         ("auto", "dense", "sparse", "packed", "groups"),
     ),
     "fx": Kind(
@@ -62,7 +60,6 @@ KINDS: Mapping[str, Kind] = {
         ("torch-cpu", "nvidia-ampere", "nvidia-hopper"),
         False,
         ".pt2",
-        ("ticket", "format", "values", "target"),
         ("auto", "semi_structured"),
     ),
 }
@@ -112,10 +109,10 @@ def check_emit(
     target: str | None = kind.targets[0]
     if "target" in keys:
         target = _target(reader, keys["target"].value, folder, kind)
-    batch: tuple[int, ...] | None = (1,) if "batch" in kind.keys else ()
-    if "batch" in keys and batch:
+    batch: tuple[int, ...] | None = (1,)
+    if "batch" in keys:
         batch = _batch(reader, keys["batch"].value)
-    if not (path and ticket and form and values and target and batch is not None):
+    if not (path and ticket and form and values and target and batch):
         return None
     emit = Emit(block.name, path, ticket.value, form, values, target, batch, block.span)
     _useless_keys(reader, keys, emit, kind)
@@ -136,14 +133,6 @@ def _is_left_out(reader: Reader, block: syntax.Block, keys: Mapping[str, syntax.
 
 
 def _useless_keys(reader: Reader, keys: Mapping[str, syntax.Entry], emit: Emit, kind: Kind) -> None:
-    for key in keys:
-        if key not in kind.keys:
-            reader.findings.error(
-                "unused-key",
-                f"emit {emit.kind} has no {key}",
-                keys[key].span,
-                help=f"it takes {', '.join(kind.keys)}",
-            )
     on_cpu = emit.kind == "fx" and emit.format == "auto" and emit.target == "torch-cpu"
     if emit.values != "same" and (emit.format not in kind.narrowing or on_cpu):
         shown = [Label(keys["format"].span)] if "format" in keys else []

@@ -228,7 +228,6 @@ class Emit:
     target: str
     """A shipped target's name, or the path of a target file, which ends in .toml."""
     batch: tuple[int, ...]
-    """Empty where no choice depends on it."""
     span: Span
 
 

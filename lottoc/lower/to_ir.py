@@ -554,9 +554,8 @@ class _Lowering:
             "format": emit.format,
             "values": emit.values,
             "target": emit.target,
+            "batch": emit.batch,
         }
-        if emit.batch:
-            options["batch"] = emit.batch
         self.ops.append(
             lotto.EmitOp.build(
                 operands=[values.final, values.masks, data, []],

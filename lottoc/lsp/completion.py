@@ -76,7 +76,7 @@ def _offers(analysis: Analysis, at: Cursor) -> Iterator[Offer]:
                 yield Offer(word, f'{word} "${{1:model{suffix}}}" {{ ticket = $0 }}', _WORD)
         case "key":
             yield from _units(at)
-            for key in keys(at.kind, at.name):
+            for key in keys(at.kind):
                 if key not in at.given:
                     help = key_help(at.kind, key) or ""
                     yield Offer(key, f"{key} = $0", CompletionItemKind.Property, help)

@@ -65,10 +65,8 @@ def _emit_words(key: str, name: str) -> tuple[str, ...]:
     return ()
 
 
-def keys(kind: str, name: str = "") -> tuple[str, ...]:
-    """The keys of a block that this version has; `name` is what an `emit` writes."""
-    if kind == "emit" and name in KINDS:
-        return KINDS[name].keys
+def keys(kind: str) -> tuple[str, ...]:
+    """The keys of a block that this version has."""
     return SHAPES[kind].keys if kind in SHAPES else ()
 
 

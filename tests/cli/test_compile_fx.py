@@ -22,6 +22,7 @@ ticket thin { layers = linear - "4"   sparsity = 90% }
 emit fx "half.pt2"   { ticket = half   format = semi_structured   target = "nvidia-hopper" }
 emit fx "masked.pt2" { ticket = half   format = masked }
 emit fx "thin.pt2"   { ticket = thin   format = csr }
+emit fx "auto.pt2"   { ticket = thin   batch = [1, 64] }
 """
 
 
@@ -45,6 +46,7 @@ def test_programs_and_their_report(built: Path) -> None:
         ("half.pt2", "bfloat16", 5e-2),
         ("masked.pt2", "float32", 0),
         ("thin.pt2", "float32", 1e-5),
+        ("auto.pt2", "float32", 1e-5),
     ):
         artefact = artefacts[path]
         assert artefact["kind"] == "fx"
@@ -56,6 +58,10 @@ def test_programs_and_their_report(built: Path) -> None:
     code, out, _ = run("report", built / "out")
     assert code == 0
     assert "semi_structured" in out
+    predicted = artefacts["auto.pt2"]["layers"][0]["predicted"]
+    assert [(each["batch"], each["threads"]) for each in predicted] == [
+        (batch, threads) for batch in (1, 64) for threads in (1, 2)
+    ]
 
 
 def test_the_same_bytes_from_ir(built: Path, monkeypatch: pytest.MonkeyPatch) -> None:
