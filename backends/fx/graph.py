@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import fx, nn
 
+from lottoc.diagnostics import input_error
+
 Build = Callable[[fx.Node, list[fx.Node]], fx.Node]
 ATEN: Any = torch.ops.aten
 
@@ -33,10 +35,15 @@ class Graph:
         ]
 
     def store(self, name: str, tensor: torch.Tensor) -> fx.Node:
-        """Keep a tensor as a buffer beside a weight; gives the node that reads it."""
+        """Keep a tensor as a buffer beside a weight; gives the node that reads it.
+
+        Raises `InputError` (fx-format) if the model has another of that name.
+        """
         owner, _, leaf = name.rpartition(".")
         parent = self.module.get_submodule(owner)
-        assert not hasattr(parent, leaf), f"{name} is taken"
+        if hasattr(parent, leaf):
+            message = f'the model has a "{name}" of its own, which is stored beside the weight'
+            raise input_error("fx-format", message, help=("rename it in the model",))
         parent.register_buffer(leaf, tensor.contiguous())
         with self.nodes.inserting_before(self._first):
             return self.nodes.get_attr(name)

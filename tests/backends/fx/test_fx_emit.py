@@ -242,3 +242,12 @@ def test_weights_used_by_hand_are_masked_too(tmp_path: Path) -> None:
     targets = [node.target for node in program.graph.nodes]
     assert torch.ops.lottoc.semi_structured_to_dense.default in targets
     assert not any(name.endswith(".weight") for name in program.state_dict)
+
+
+@pytest.mark.parametrize("format", ["masked", "csr", "semi_structured"])
+def test_a_loaded_program_compiles(format: str, tmp_path: Path) -> None:
+    masked, x = network(Mlp), torch.from_numpy(sample(Mlp, 5))
+    emit(masked, tmp_path / "m.pt2", sample(Mlp), format=format)
+    compiled = torch.compile(lottoc.load(tmp_path / "m.pt2"), backend="aot_eager")
+    with torch.no_grad():
+        torch.testing.assert_close(compiled(x), masked.module(x), rtol=1e-5, atol=1e-5)

@@ -135,3 +135,21 @@ def test_a_sequence_of_layers_of_one_object(tmp_path: Path) -> None:
         emit(network, tmp_path / f"{format}.pt2", np.ones((2, 8), np.float32), format=format)
         x = torch.randn(4, 8)
         torch.testing.assert_close(lottoc.load(tmp_path / f"{format}.pt2")(x), network.module(x))
+
+
+def test_a_name_that_the_model_uses_itself(tmp_path: Path) -> None:
+    from lottoc.frontends.torch_model import TorchModel
+
+    class Named(nn.Linear):
+        def __init__(self) -> None:
+            super().__init__(8, 8)
+            self.register_buffer("weight_mask", torch.ones(8))
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return super().forward(x) * self.weight_mask
+
+    model = TorchModel(Path("net.py"), lambda: nn.Sequential(Named()))
+    network = masked_network(model, model.initial_state(0), lambda _: np.eye(8, dtype=bool))
+    with pytest.raises(InputError, match=r'the model has a "0\.weight_mask" of its own') as error:
+        emit(network, tmp_path / "m.pt2", np.ones((2, 8), np.float32), format="masked")
+    assert error.value.diagnostics[0].code == "fx-format"
