@@ -29,12 +29,11 @@ SIZES = (256, 1024, 4096)
 KEPT = (5, 20, 50, 100, 250)
 """Kept weights in a thousand."""
 PLACES = (1, 16, 128)
-THREADS = (1, 2)
 LEAST_SECONDS = 0.004
 OPS: Any = torch.ops.lottoc
 
 
-def medians(calls: list[Callable[[], Any]], samples: int = 5) -> list[float]:
+def medians(calls: list[Callable[[], Any]], samples: int) -> list[float]:
     """Microseconds a call of each, interleaved."""
     repeats = []
     for call in calls:
@@ -59,7 +58,7 @@ def rows_of(weight: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Ten
     return starts.int(), kept.nonzero()[:, 1].int(), weight[kept]
 
 
-def cells(threads: int) -> list[dict[str, Any]]:
+def cells(threads: int, samples: int) -> list[dict[str, Any]]:
     """Every cell with one number of threads."""
     torch.set_num_threads(threads)
     draw = torch.Generator().manual_seed(0)
@@ -78,7 +77,7 @@ def cells(threads: int) -> list[dict[str, Any]]:
                 for parts in stored
             ]
             with torch.inference_mode(False), torch.no_grad():
-                dense, *sparse = medians(calls)
+                dense, *sparse = medians(calls, samples)
                 for kept, weight, parts, took in zip(KEPT, weights, stored, sparse, strict=True):
                     expected = functional.linear(x, weight, bias)
                     actual = OPS.csr_linear(x, *parts, bias, inputs)
@@ -109,7 +108,7 @@ def table(found: list[dict[str, Any]], key: str, axes: dict[str, tuple[int, ...]
     return "\n".join([f"[costs.{key}]", *lines, f"microseconds = {text}"])
 
 
-def target(found: list[dict[str, Any]], where: dict[str, Any]) -> str:
+def target(found: list[dict[str, Any]], where: dict[str, Any], counts: tuple[int, ...]) -> str:
     """The target file."""
     shape = {"inputs": SIZES, "outputs": SIZES}
     parts = [
@@ -118,8 +117,9 @@ def target(found: list[dict[str, Any]], where: dict[str, Any]) -> str:
         'target  = "torch-cpu"',
         f'machine = "{where["cpu"]}"',
         f'runtime = "torch {torch.__version__}"',
+        f"load    = {where['load']}",
     ]
-    for threads in THREADS:
+    for threads in counts:
         own = [cell for cell in found if cell["threads"] == threads]
         parts += ["", "[[costs]]", f"threads = {threads}", ""]
         parts += [table(own, "dense", {**shape, "places": PLACES}), ""]
@@ -131,9 +131,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
     parser.add_argument("--target", type=Path)
+    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--samples", type=int, default=5)
     arguments = parser.parse_args()
+    counts = tuple(arguments.threads)
     where = machine() | {"torch": torch.__version__}
-    found = [cell for threads in THREADS for cell in cells(threads)]
+    found = [cell for threads in counts for cell in cells(threads, arguments.samples)]
     summary = {
         f"kept {kept / 10:g} %, {places} rows": [
             min(
@@ -150,7 +153,7 @@ def main() -> None:
     result = {"machine": where, "speedup: least, median, most": summary, "cells": found}
     (arguments.out / "torch_csr.json").write_text(json.dumps(result, indent=1) + "\n")
     if arguments.target:
-        arguments.target.write_text(target(found, where))
+        arguments.target.write_text(target(found, where, counts))
     for name, speeds in summary.items():
         print(f"{name:24} {speeds}")
 

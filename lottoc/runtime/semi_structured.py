@@ -7,6 +7,7 @@ the stored form as it is, else cuSPARSELt, which stores it anew in its own.
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import torch
@@ -86,19 +87,21 @@ def kernels_for(x: torch.Tensor, values: torch.Tensor) -> str:
 def sparse_weight(chosen: str, values: torch.Tensor, meta: torch.Tensor) -> torch.Tensor:
     """The padded weight as one of torch's semi-structured tensors."""
     sparse: Any = torch.sparse
-    if chosen == "cusparselt":
-        whole = unpack(values, meta)
-        made: torch.Tensor = sparse.SparseSemiStructuredTensorCUSPARSELT.from_dense(whole)
-        return made
-    made = sparse.SparseSemiStructuredTensorCUTLASS(
-        torch.Size((len(values), 2 * values.shape[1])),
-        packed=values,
-        meta=meta,
-        packed_t=None,
-        meta_t=None,
-        compressed_swizzled_bitmask=None,
-        requires_grad=False,
-    )
+    made: torch.Tensor
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that such tensors are a prototype
+        if chosen == "cusparselt":
+            made = sparse.SparseSemiStructuredTensorCUSPARSELT.from_dense(unpack(values, meta))
+        else:
+            made = sparse.SparseSemiStructuredTensorCUTLASS(
+                torch.Size((len(values), 2 * values.shape[1])),
+                packed=values,
+                meta=meta,
+                packed_t=None,
+                meta_t=None,
+                compressed_swizzled_bitmask=None,
+                requires_grad=False,
+            )
     return made
 
 

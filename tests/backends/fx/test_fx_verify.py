@@ -184,8 +184,8 @@ def test_the_commands(tmp_path: Path) -> None:
 def test_bench_says_what_cannot_be_compared(tmp_path: Path) -> None:
     from fx_networks import Attention
 
-    emit(network(Mlp), tmp_path / "a.pt2", sample(Mlp))
-    emit(network(Attention), tmp_path / "b.pt2", sample(Attention))
+    emit(network(Mlp), tmp_path / "a.pt2", sample(Mlp), format="dense")
+    emit(network(Attention), tmp_path / "b.pt2", sample(Attention), format="dense")
     code, _, err = run("bench", tmp_path / "a.pt2", "--against", tmp_path / "b.pt2")
     assert code == 3
     assert "error[bench-mismatch]: a.pt2 takes examples of [16]" in err
