@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
 
-from lottoc.backends.fx import FORMATS
-from lottoc.backends.fx.cost import Prediction, pays, predict, read_costs
+from lottoc.backends.fx import FORMATS, cost
 from lottoc.backends.fx.network import Network
 from lottoc.backends.fx.representation import MaskedWeight, Unsuitable, dtype_of, name_of
 from lottoc.backends.fx.target import Target
@@ -35,7 +35,7 @@ class LayerReport:
     nbytes: int
     dense_bytes: int
     rounding: float = 0.0
-    predicted: tuple[Prediction, ...] = ()
+    predicted: tuple[cost.Prediction, ...] = ()
 
     @property
     def sparsity(self) -> float:
@@ -95,18 +95,24 @@ def choose(
             f'layer "{layer.name}" cannot be stored as {formats[0]}: {reasons[0]}',
             help=("with format = auto, each layer gets a format that suits it",),
         )
-    if found.keys() == {"dense", "csr"}:
-        return _faster(found, calls, batches)
+    costs = cost.read_costs(cost.MEASURED)
+    if costs and found.keys() == {"dense", "csr"}:
+        return _faster(found, costs, calls, batches)
     return min(found.values(), key=lambda choice: choice.report.nbytes)
 
 
-def _faster(found: dict[str, Choice], calls: list[int] | None, batches: tuple[int, ...]) -> Choice:
+def _faster(
+    found: dict[str, Choice],
+    costs: Sequence[cost.Costs],
+    calls: list[int] | None,
+    batches: tuple[int, ...],
+) -> Choice:
     """Compressed rows if they pay, with what was predicted."""
     report = found["csr"].report
     if not calls:
         return found["dense"]
-    predicted = predict(read_costs("torch-cpu"), report.shape, report.kept, calls, batches)
-    choice = found["csr" if pays(predicted) else "dense"]
+    predicted = cost.predict(costs, report.shape, report.kept, calls, batches)
+    choice = found["csr" if cost.pays(predicted) else "dense"]
     return replace(choice, report=replace(choice.report, predicted=predicted))
 
 

@@ -7,12 +7,16 @@ import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from lottoc.backends.fx.target import SHIPPED
 from lottoc.backends.onnx.target import Table
+
+MEASURED = SHIPPED / "torch-cpu.toml"
+"""What `benchmarks/torch_csr.py --target` writes."""
 
 LEAST_GAIN = 1.1
 """How much faster compressed rows must be in the mean before they are chosen."""
@@ -40,9 +44,11 @@ class Costs:
 
 
 @cache
-def read_costs(name: str) -> tuple[Costs, ...]:
-    """The tables of a shipped target."""
-    content = tomllib.loads((SHIPPED / f"{name}.toml").read_text(encoding="utf-8"))
+def read_costs(path: Path) -> tuple[Costs, ...]:
+    """The tables of a target; none for one of which nothing was measured."""
+    if not path.exists():
+        return ()
+    content = tomllib.loads(path.read_text(encoding="utf-8"))
     return tuple(
         Costs(int(each["threads"]), _table(each["dense"]), _table(each["csr"]))
         for each in content["costs"]

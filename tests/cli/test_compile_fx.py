@@ -58,9 +58,6 @@ def test_programs_and_their_report(built: Path) -> None:
     code, out, _ = run("report", built / "out")
     assert code == 0
     assert "semi_structured" in out
-    predicted = artefacts["auto.pt2"]["layers"][0]["predicted"]
-    assert {each["batch"] for each in predicted} == {1, 64}
-    assert all(each["dense"] > 0 and each["csr"] > 0 for each in predicted)
 
 
 def test_the_same_bytes_from_ir(built: Path, monkeypatch: pytest.MonkeyPatch) -> None:

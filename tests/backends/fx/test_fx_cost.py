@@ -10,13 +10,46 @@ import torch
 from fx_networks import ByHand, network, sample, scattered
 from torch import nn
 
-from lottoc.backends.fx.cost import Prediction, pays, predict, read_costs
+from lottoc.backends.fx import cost
+from lottoc.backends.fx.choose import LayerReport
+from lottoc.backends.fx.cost import Costs, Prediction, pays, predict, read_costs
 from lottoc.backends.fx.emit import emit
 from lottoc.backends.fx.network import Network, masked_network
 from lottoc.backends.fx.verify import verify
 from lottoc.frontends.torch_model import TorchModel
 
-COSTS = read_costs("torch-cpu")
+TARGET = """
+target = "torch-cpu"
+machine = "made up"
+
+[[costs]]
+threads = 1
+
+[costs.dense]
+inputs = [256, 1024]
+outputs = [256, 1024]
+places = [1, 16]
+microseconds = [[[10.0, 100.0], [40.0, 400.0]], [[40.0, 400.0], [160.0, 1600.0]]]
+
+[costs.csr]
+inputs = [256, 1024]
+outputs = [256, 1024]
+kept = [10, 100]
+places = [1, 16]
+microseconds = [
+  [[[2.0, 20.0], [20.0, 80.0]], [[8.0, 80.0], [80.0, 320.0]]],
+  [[[8.0, 80.0], [80.0, 320.0]], [[32.0, 320.0], [320.0, 1280.0]]],
+]
+"""
+
+
+@pytest.fixture
+def costs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Costs, ...]:
+    """Compressed rows pay at 1 % in every batch, at 10 % in batches of 16 only."""
+    path = tmp_path / "made-up.toml"
+    path.write_text(TARGET)
+    monkeypatch.setattr(cost, "MEASURED", path)
+    return read_costs(path)
 
 
 class Wide(nn.Module):
@@ -38,32 +71,17 @@ def wide(density: float) -> Network:
     return masked_network(model, model.initial_state(0), masks.get)
 
 
-def test_the_tables_are_whole() -> None:
-    threads = [costs.threads for costs in COSTS]
-    assert threads == sorted(set(threads))
-    assert threads[0] == 1
-    for costs in COSTS:
-        for table, axes in (
-            (costs.dense, ["inputs", "outputs", "places"]),
-            (costs.csr, ["inputs", "outputs", "kept", "places"]),
-        ):
-            assert list(table.axes) == axes
-            assert table.microseconds.shape == tuple(map(len, table.axes.values()))
-            assert (table.microseconds > 0).all()
-            assert all(list(axis) == sorted(set(axis)) for axis in table.axes.values())
-
-
-def test_a_prediction_is_what_was_measured() -> None:
-    costs = COSTS[0]
-    (found, *_) = predict(COSTS, (1024, 1024), 1024 * 1024 // 20, [1], [16])
-    at = {name: list(axis).index for name, axis in costs.csr.axes.items()}
-    csr = costs.csr.microseconds[
-        at["inputs"](1024), at["outputs"](1024), at["kept"](50), at["places"](16)
-    ]
-    dense = costs.dense.microseconds[at["inputs"](1024), at["outputs"](1024), at["places"](16)]
-    assert found == Prediction(16, 1, pytest.approx(dense), pytest.approx(csr))
-    (twice, *_) = predict(COSTS, (1024, 1024), 1024 * 1024 // 20, [1, 1], [16])
-    assert twice.csr == pytest.approx(2 * csr)
+def test_a_prediction_is_what_was_measured(costs: tuple[Costs, ...]) -> None:
+    shape, kept = (1024, 256), 1024 * 256 // 100
+    assert predict(costs, shape, kept, [1], [16]) == (
+        Prediction(16, 1, pytest.approx(400), pytest.approx(80)),
+    )
+    assert predict(costs, shape, kept, [1, 1], [1]) == (
+        Prediction(1, 1, pytest.approx(80), pytest.approx(16)),
+    )
+    assert predict(costs, shape, kept, [16], [1]) == (
+        Prediction(1, 1, pytest.approx(400), pytest.approx(80)),
+    )
 
 
 @pytest.mark.parametrize(
@@ -74,20 +92,45 @@ def test_when_it_pays(gains: tuple[float, ...], expected: bool) -> None:
     assert pays([Prediction(1, 1, gain, 1.0) for gain in gains]) == expected
 
 
-def test_few_weights_run_as_compressed_rows_and_many_do_not(tmp_path: Path) -> None:
-    x = np.zeros((3, 1024), np.float32) + np.arange(1024, dtype=np.float32) / 1024
+X = np.linspace(-1, 1, 3 * 1024, dtype=np.float32).reshape(3, 1024)
+
+
+def formats(reports: list[LayerReport]) -> list[str]:
+    return [report.format for report in reports]
+
+
+def test_few_weights_run_as_compressed_rows_and_many_do_not(
+    costs: tuple[Costs, ...], tmp_path: Path
+) -> None:
     masked = wide(0.01)
-    reports = emit(masked, tmp_path / "few.pt2", x, batches=(1, 16))
-    assert [report.format for report in reports] == ["csr", "csr"]
-    batches = [(each.batch, each.threads) for each in reports[0].predicted]
-    assert batches == [(batch, costs.threads) for batch in (1, 16) for costs in COSTS]
-    assert all(b.csr > a.csr for a, b in zip(*(r.predicted for r in reports), strict=True))
-    assert verify(tmp_path / "few.pt2", masked, x).layers == 2
-    reports = emit(wide(0.5), tmp_path / "many.pt2", x, batches=(1, 16))
-    assert [report.format for report in reports] == ["dense", "dense"]
+    reports = emit(masked, tmp_path / "few.pt2", X, batches=(1, 16))
+    assert formats(reports) == ["csr", "csr"]
+    first, second = (report.predicted for report in reports)
+    assert [(each.batch, each.threads) for each in first] == [(1, 1), (16, 1)]
+    assert all(b.csr > a.csr for a, b in zip(first, second, strict=True))
+    assert verify(tmp_path / "few.pt2", masked, X).layers == 2
+    assert formats(emit(wide(0.5), tmp_path / "m.pt2", X, batches=(1, 16))) == ["dense", "dense"]
 
 
-def test_a_weight_that_is_used_by_hand_stays_dense(tmp_path: Path) -> None:
+def test_no_batch_size_may_lose(costs: tuple[Costs, ...], tmp_path: Path) -> None:
+    """The first layer sees one row an example, the second four."""
+    assert formats(emit(wide(0.1), tmp_path / "m.pt2", X, batches=(16,))) == ["csr", "csr"]
+    assert formats(emit(wide(0.1), tmp_path / "m.pt2", X, batches=(1, 16))) == ["dense", "dense"]
+
+
+def test_without_costs_the_smaller_is_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cost, "MEASURED", tmp_path / "none.toml")
+    reports = emit(wide(0.3), tmp_path / "m.pt2", X)
+    assert formats(reports) == ["csr", "csr"]
+    assert not any(report.predicted for report in reports)
+    assert formats(emit(wide(0.6), tmp_path / "m.pt2", X)) == ["dense", "dense"]
+
+
+def test_a_weight_that_is_used_by_hand_stays_dense(
+    costs: tuple[Costs, ...], tmp_path: Path
+) -> None:
     reports = emit(network(ByHand, scattered), tmp_path / "m.pt2", sample(ByHand))
     assert {report.format for report in reports} == {"dense"}
     assert not any(report.predicted for report in reports)
