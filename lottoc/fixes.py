@@ -100,7 +100,12 @@ def _write_number(_: Text, found: Diagnostic, span: Span, line: str) -> Fix | No
 
 def _other_layers(_: Text, found: Diagnostic, span: Span, line: str) -> Fix | None:
     match = _WRITE.search(line)
-    if found.code != "nm-axis" or match is None or match[1] != "layers" or "…" in line:
+    if (
+        found.code not in ("nm-axis", "block-axis")
+        or match is None
+        or match[1] != "layers"
+        or "…" in line
+    ):
         return None
     return Fix(f"leave it dense: {match[2]}", span.start, span.end, match[2])
 

@@ -10,7 +10,6 @@ from lottoc.grammar import syntax
 from lottoc.lower.read import Reader
 from lottoc.masks.patterns import (
     PATTERNS,
-    PLANNED,
     UNSTRUCTURED,
     Pattern,
     examples,
@@ -47,11 +46,8 @@ def _said(reader: Reader, value: syntax.Value) -> Pattern | None:
     if head is None:
         return None
     name, arguments = head
-    if name in PLANNED:
-        reader.not_yet(f'the pattern "{name}"', value.span)
-        return None
     if name not in PATTERNS:
-        reader.unknown(name, [*PATTERNS, *PLANNED], "pattern", value.span)
+        reader.unknown(name, PATTERNS, "pattern", value.span)
         return None
     shape = pattern_class(name)
     options = reader.options(arguments, shape, name)

@@ -216,7 +216,9 @@ class Reader:
                 if position >= len(fields):
                     self.findings.error(
                         "too-many-arguments",
-                        f"{owner} takes at most {len(fields)} arguments",
+                        f"{owner} takes at most {len(fields)} arguments"
+                        if fields
+                        else f"{owner} takes no arguments",
                         argument.span,
                     )
                     return None

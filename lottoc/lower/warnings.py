@@ -9,6 +9,7 @@ from lottoc.grammar import syntax
 from lottoc.lower.contracts import contract, metrics
 from lottoc.lower.imports import nodes
 from lottoc.lower.program import Program, tickets_of
+from lottoc.masks.patterns.rows import Rows
 
 AMOUNTS = ("sparsity", "density", "compression")
 _SAID = {"data": "data set"}
@@ -40,6 +41,7 @@ def _look(
     _unused_masks(own, items, findings)
     _unused_tickets(items, program, findings)
     _redundant_amounts(own, program, findings)
+    _pruned_outputs(own, program, findings)
     for requirement in program.requirements:
         contract(requirement, findings)
 
@@ -132,6 +134,27 @@ def _redundant_amounts(own: Sequence[syntax.Item], program: Program, findings: F
                 *fixed,
                 help=f"leave {key} out",
             )
+
+
+def _pruned_outputs(own: Sequence[syntax.Item], program: Program, findings: Findings) -> None:
+    """Units of the last layer are what the model gives out: a class, if it is a classifier."""
+    for block in _blocks(own, "ticket"):
+        ticket = program.tickets.get(block.name)
+        if ticket is None or ticket.found is None or not isinstance(ticket.found.pattern, Rows):
+            continue
+        signature = program.models[ticket.model].signature
+        keys = {entry.key: entry.value for entry in block.entries}
+        if signature is None or signature.layers[-1] not in ticket.found.layers:
+            continue
+        layers, name = keys.get("layers"), signature.layers[-1].name
+        if layers is None and "pattern" not in keys:
+            continue  # said of the ticket that it is like
+        findings.warning(
+            "prunes-outputs",
+            f'pattern rows prunes outputs of the model: "{name}" is its last layer',
+            (layers or keys["pattern"]).span,
+            help=f"leave it whole with  layers = {layers.span.text if layers else '…'} - last",
+        )
 
 
 def _blocks(items: Sequence[syntax.Item], *kinds: str) -> Iterator[syntax.Block]:

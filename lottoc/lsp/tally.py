@@ -62,7 +62,8 @@ def _selected(selection: Selection) -> Tally | None:
     kept: int | None
     each: list[int] | list[None]
     if selection.scope == "global" and pattern.ranks_together:
-        kept = sum(sizes) - pruned_count(sum(sizes), 1 - selection.density)
+        total = sum(sizes)
+        kept = pattern.total(shapes, total - pruned_count(total, 1 - selection.density))
         each = [None] * len(shapes)
     else:
         each = pattern.counts(selection.scope, shapes, selection.density)

@@ -75,7 +75,6 @@ def planned(kind: str, key: str) -> frozenset[str]:
     return {
         ("ticket", "criterion"): criteria.PLANNED,
         ("ticket", "method"): methods.PLANNED,
-        ("ticket", "pattern"): patterns.PLANNED,
     }.get((kind, key), frozenset())
 
 
@@ -133,6 +132,12 @@ def written(value: Any) -> str:
     return ""
 
 
+def _pattern_words() -> tuple[str, ...]:
+    """Examples, and every word that stands alone."""
+    alone = (n for n in patterns.PATTERNS if not patterns.pattern_class(n).options())
+    return tuple(dict.fromkeys((*patterns.examples(), *alone)))
+
+
 _WORDS: Mapping[tuple[str, str], tuple[str, ...]] = {
     ("model", "source"): ("onnx", "torch"),
     ("data", "train"): ("npz",),
@@ -144,7 +149,7 @@ _WORDS: Mapping[tuple[str, str], tuple[str, ...]] = {
     ("ticket", "on_collapse"): ON_COLLAPSE,
     ("ticket", "criterion"): tuple(criteria.CRITERIA),
     ("ticket", "scope"): SCOPES,
-    ("ticket", "pattern"): tuple(patterns.examples()),
+    ("ticket", "pattern"): _pattern_words(),
     ("ticket", "method"): tuple(methods.METHODS),
     ("ticket", "weights"): ("reinit", "signs"),
     ("ticket", "mask"): ("shuffle",),

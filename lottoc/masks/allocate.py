@@ -46,20 +46,20 @@ def allocate(scope: str, shapes: Sequence[Shape], sparsity: Fraction) -> list[in
     return SCOPES[scope](shapes, sparsity)
 
 
-def kept_columns(columns: int, density: Fraction) -> int:
-    """How many of a layer's columns each group keeps: to the nearest, halves up, at least one."""
-    return max(1, math.floor(density * columns + Fraction(1, 2)))
+def nearest(of: int, density: Fraction) -> int:
+    """That share of a number, at least one: to the nearest, halves up."""
+    return max(1, math.floor(density * of + Fraction(1, 2)))
 
 
-def columns_by_layer(scope: str, shapes: Sequence[Sequence[int]], density: Fraction) -> list[int]:
-    """`kept_columns` of each layer: of its own density under erk, else of the one of all."""
+def own_densities(scope: str, shapes: Sequence[Shape], density: Fraction) -> list[Fraction]:
+    """The share each layer keeps where layers are not ranked: its own under erk, else that of all.
+
+    Only erk's shares differ by more than the rounding to whole weights.
+    """
     if scope != "erk":
-        return [kept_columns(shape[1], density) for shape in shapes]
+        return [density] * len(shapes)
     counts = allocate(scope, shapes, 1 - density)
-    return [
-        kept_columns(shape[1], Fraction(count, math.prod(shape)))
-        for shape, count in zip(shapes, counts, strict=True)
-    ]
+    return [Fraction(n, math.prod(shape)) for n, shape in zip(counts, shapes, strict=True)]
 
 
 def _layerwise(shapes: Sequence[Shape], sparsity: Fraction) -> list[int]:

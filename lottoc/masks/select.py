@@ -100,7 +100,7 @@ def check_finite(scores: Scores, layer: int = 0) -> None:
 def _sum_is_finite(scores: Scores) -> bool:
     """True only if every score is finite; may be False because the sum of finite ones is not."""
     with np.errstate(over="ignore", invalid="ignore"):
-        total = np.add.reduce(scores, axis=None, dtype=_wide(scores))
+        total = np.add.reduce(scores, axis=None, dtype=wide(scores))
     return bool(np.isfinite(total))
 
 
@@ -134,11 +134,11 @@ def _survey(scores: Sequence[Scores], within: Sequence[Bools] | None) -> tuple[i
         check_finite(layer, position)
         flat = _candidates(layer, allowed)
         available += flat.size
-        samples.append(flat[::_STRIDE].astype(_wide(flat)))
+        samples.append(flat[::_STRIDE].astype(wide(flat)))
     return available, np.concatenate(samples)
 
 
-def _wide(scores: Scores) -> np.dtype[Any]:
+def wide(scores: Scores) -> np.dtype[Any]:
     """A dtype that holds the scores exactly and that numpy compares fast."""
     return np.result_type(scores, np.float32)
 
@@ -165,7 +165,7 @@ def _threshold(
     for layer, allowed in _pairs(scores, within):
         flat = _candidates(layer, allowed)
         for start in range(0, flat.size, _CHUNK):
-            chunk = flat[start : start + _CHUNK].astype(_wide(flat), copy=False)
+            chunk = flat[start : start + _CHUNK].astype(wide(flat), copy=False)
             over += int(np.count_nonzero(chunk > high))
             from_high += int(np.count_nonzero(chunk >= high))
             from_low += int(np.count_nonzero(chunk >= low))
@@ -241,7 +241,7 @@ def keep_n_of_m(scores: Scores, n: int, m: int, within: Bools | None = None) -> 
     rows = max(1, _CHUNK // max(1, source[:, :1].size))
     for start in range(0, source.shape[1], rows):
         chunk = slice(start, start + rows)
-        members = source[:, chunk].astype(_wide(scores), order="C")
+        members = source[:, chunk].astype(wide(scores), order="C")
         if not _sum_is_finite(members):
             check_finite(scores)
         if allowed is None:

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from lottoc.masks.allocate import kept_columns
+from lottoc.masks.allocate import nearest
 from lottoc.masks.groups import group_count, keep_groups
 from lottoc.masks.patterns.groups import Groups
 from lottoc.masks.select import NonFiniteScores
@@ -58,7 +58,7 @@ def test_the_most_groups_of_equal_size(rows: int, least: int, count: int) -> Non
 
 
 def test_columns_are_rounded_halves_up_and_never_none() -> None:
-    counts = [kept_columns(10, Fraction(d)) for d in ("1/4", "1/20", "1/21", "0", "1")]
+    counts = [nearest(10, Fraction(d)) for d in ("1/4", "1/20", "1/21", "0", "1")]
     assert counts == [3, 1, 1, 1, 10]
 
 

@@ -9,6 +9,7 @@
 %k = mask.keep 0 of %s : !mask.scores<8x16> -> !mask.mask<8x16>
 %l = mask.keep 12 of %s : !mask.scores<8x16> -> !mask.mask<8x16>
 %g1, %g2 = mask.keep_global 1 of (%s, %s : !mask.scores<8x16>, !mask.scores<8x16>) within () -> !mask.mask<8x16>, !mask.mask<8x16>
+%r1, %r2 = mask.keep_global 0 of (%s, %s : !mask.scores<8x16>, !mask.scores<8x16>) within () -> !mask.mask<8x16, rows>, !mask.mask<8x16, rows>
 
 // CHECK:      error[layer-collapse]: layer "fc" would keep none of its 128 weights
 // CHECK-NEXT: check-collapse.mlir:9:6
@@ -18,9 +19,11 @@
 // CHECK:      help: prune less
 // CHECK:      error[layer-collapse]: 1 weights cannot keep 2 layers alive
 // CHECK-NOT:  keep 12
+// CHECK-NOT:  0 weights
 
 // LEAST: layer "fc" would keep none of its 128 weights
 // LEAST: layer "fc" would keep 12 of its 128 weights
 // LEAST: 1 weights cannot keep 2 layers alive at 20 weights each
+// LEAST: 0 weights cannot keep 2 layers alive at 20 weights each
 
 // NONE: mask.keep 0

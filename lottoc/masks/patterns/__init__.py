@@ -12,13 +12,14 @@ from lottoc.masks.patterns.pattern import Pattern as Pattern
 PATTERNS = {
     "unstructured": "lottoc.masks.patterns.unstructured:Unstructured",
     "N:M": "lottoc.masks.patterns.nm:NofM",
-    "permuted": "lottoc.masks.patterns.permuted:Permuted",
+    "block": "lottoc.masks.patterns.block:Block",
+    "channels": "lottoc.masks.patterns.rows:Rows",
+    "fanin": "lottoc.masks.patterns.fanin:FanIn",
     "groups": "lottoc.masks.patterns.groups:Groups",
+    "permuted": "lottoc.masks.patterns.permuted:Permuted",
+    "rows": "lottoc.masks.patterns.rows:Rows",
 }
-"""By the name that a recipe writes; `N:M` is written with two numbers."""
-
-PLANNED = frozenset({"block", "channels", "fanin", "rows"})
-"""Patterns that the language knows by name and refuses until they are built."""
+"""By the name that a recipe writes; `N:M` is written with two numbers, `channels` prints `rows`."""
 
 UNSTRUCTURED = "unstructured"
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING, ClassVar
 
-from lottoc.masks.allocate import Shape, columns_by_layer
+from lottoc.masks.allocate import Shape, nearest, own_densities
 from lottoc.masks.patterns.pattern import Pattern
 
 if TYPE_CHECKING:
@@ -36,8 +36,8 @@ class Groups(Pattern):
 
     def counts(self, scope: str, shapes: Sequence[Shape], density: Fraction) -> list[int]:
         """Whole columns: to the nearest of the layer's density, halves up, at least one."""
-        columns = columns_by_layer(scope, shapes, density)
-        return [n * _column(shape) for n, shape in zip(columns, shapes, strict=True)]
+        shares = own_densities(scope, shapes, density)
+        return [nearest(s[1], share) * _column(s) for s, share in zip(shapes, shares, strict=True)]
 
     def at_least(self, shape: Shape) -> int:
         """One column."""

@@ -77,6 +77,10 @@ class Pattern(ABC):
     def counts(self, scope: str, shapes: Sequence[Shape], density: Fraction) -> list[int]:
         """How many weights each layer keeps; `scope` is global only unless `ranks_together`."""
 
+    def total(self, shapes: Sequence[Shape], kept: int) -> int | None:
+        """How many weights layers keep that are ranked together, if that is known beforehand."""
+        return kept
+
     @abstractmethod
     def impossible(self, shape: Shape, kept: int) -> str | None:
         """Why no mask of a fitting shape keeps exactly so many weights; None if one does."""
