@@ -258,7 +258,7 @@ def _keep_neighbours(scores: Scores, n: int, m: int, within: Bools | None, mask:
     allowed = None if within is None else within.reshape(-1)
     for start in range(0, scores.size, _NEIGHBOURS):
         chunk = slice(start, start + _NEIGHBOURS)
-        members = scores[chunk].astype(_wide(scores), copy=allowed is not None)
+        members = scores[chunk].astype(wide(scores), copy=allowed is not None)
         if not _sum_is_finite(members):
             check_finite(scores)
         if allowed is not None:
