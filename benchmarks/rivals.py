@@ -7,8 +7,8 @@ magnitude: 90 % unstructured, 2:4, and three quarters in a form that is to run f
 groups of 128 rows, onnxsim's structured pruning). Each tool is a process of its own that reads
 the model and writes a file; lottoc's time includes its verification. `retained` is the share of
 the sum of magnitudes that is left in the weights of layers, `kept` that of weights that are not
-zero: onnxsim's structured pruning leaves out layers that it cannot make smaller. Files are then timed beside the dense
-model in one process, medians: pip install "lottoc[rivals]".
+zero: onnxsim's structured pruning leaves out layers that it cannot make smaller. Files are then
+timed beside the dense model in one process, medians: pip install "lottoc[rivals]".
 """
 
 from __future__ import annotations
@@ -136,7 +136,8 @@ def main() -> None:
                 found = row[tool]
                 print(
                     f"{name:<13} {case:<18} {tool:<8} file {found['bytes']:.3f} of dense  "
-                    f"weights kept {found['kept']:.3f}  retained {found['retained']:.3f}  took {found['seconds']:.1f} s  "
+                    f"kept {found['kept']:.3f}  retained {found['retained']:.3f}  "
+                    f"took {found['seconds']:.1f} s  "
                     f"speed {found['speedup'][1]:.2f}x and {found['speedup'][2]:.2f}x "
                     "(1 and 2 threads)",
                     flush=True,
