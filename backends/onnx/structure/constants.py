@@ -5,6 +5,7 @@ A unit none of whose live inputs is left is constant: its bias, passed through w
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -70,6 +71,36 @@ def absorbable(linear: Linear, numbers: Numbers) -> NDArray[np.bool_]:
     if linear.node.op_type == "Conv" and is_padded(linear.node):
         known &= numbers == 0
     return known
+
+
+@dataclass(frozen=True)
+class Merged:
+    """Constant inputs of a padded convolution that one of them can stand for, exactly.
+
+    Each is a multiple of the `keeper` at every place, at the edges too, where both are zero.
+    """
+
+    keeper: int
+    others: NDArray[np.bool_]
+    ratios: Numbers
+    """What each of the others is of the keeper; at most 1 in size."""
+
+
+def merged(linear: Linear, numbers: Numbers) -> Merged | None:
+    """Which constant inputs a convolution can read through one of them; None if there is nothing.
+
+    What it can absorb into its bias it need not read at all; groups share no inputs.
+    """
+    if linear.groups > 1:
+        return None
+    read = (linear.weight != 0).any(axis=(0, 2))
+    constant_ = ~np.isnan(numbers) & ~absorbable(linear, numbers) & read
+    if np.count_nonzero(constant_) < 2:
+        return None
+    keeper = int(np.argmax(np.where(constant_, np.abs(numbers), -1)))
+    others = constant_.copy()
+    others[keeper] = False
+    return Merged(keeper, others, np.where(others, numbers, 0) / numbers[keeper])
 
 
 def _linear(linear: Linear, found: dict[ir.Value, Numbers]) -> Numbers:

@@ -1,23 +1,28 @@
 """Removes units that nothing reads or that nothing reaches: the graph becomes smaller, exactly.
 
 A unit is needed if a needed unit reads it with a weight that is not zero, unless what it reads is
-a constant that can move into the reader's bias. Everything else leaves, row and column.
+a constant that can move into the reader's bias, or that another constant can stand for.
+Everything else leaves, row and column.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any
 
 import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
 from lottoc.backends.onnx.structure.constants import (
+    Merged,
     Numbers,
     absorbable,
     bias_of,
     find_constants,
+    merged,
 )
 from lottoc.backends.onnx.structure.operators import BINARY, constant, rank
 from lottoc.backends.onnx.structure.replace import Constants
@@ -106,7 +111,10 @@ def _needed(units: Units, numbers: dict[ir.Value, Numbers]) -> Bools:
 
 
 def _demand(linear: Linear, numbers: dict[ir.Value, Numbers]) -> Bools:
-    """[out, in / groups]: which weights need their input, because it is no constant to absorb."""
+    """[out, in / groups]: which weights need their input, because it is no constant to absorb.
+
+    Constants that one of them can stand for are read through that one.
+    """
     reads: Bools = (linear.weight != 0).any(axis=2)
     source = linear.node.inputs[0]
     if source is not None and source in numbers:
@@ -116,6 +124,10 @@ def _demand(linear: Linear, numbers: dict[ir.Value, Numbers]) -> Bools:
             reads[group * rows : (group + 1) * rows] &= free[
                 group * columns : (group + 1) * columns
             ]
+        found = merged(linear, numbers[source])
+        if found is not None:
+            reads[:, found.keeper] |= reads[:, found.others].any(axis=1)
+            reads[:, found.others] = False
     return reads
 
 
@@ -189,13 +201,14 @@ class _Rewrite:
         if rows is None and columns is None:
             return
         before = (linear.weight.shape[0], linear.weight.shape[1] * linear.groups)
+        read = partial(_through, self._merged(linear, columns))
         if columns is not None:
             self._absorb(linear, columns)
         value = linear.node.inputs[1]
         assert value is not None
 
         def sliced(weight: NDArray[np.generic]) -> NDArray[np.generic]:
-            weight = weight.T if linear.transposed else weight
+            weight = read(weight.T if linear.transposed else weight)
             if columns is not None:
                 weight = _grouped_columns(weight, columns, linear.groups)
             weight = weight if rows is None else weight[rows]
@@ -210,6 +223,16 @@ class _Rewrite:
         )
         self.layers.append(Shrunk(value.name or "", before, after))
 
+    def _merged(self, linear: Linear, columns: Bools | None) -> Merged | None:
+        """The constants that leave because one that stays can stand for them."""
+        source = linear.node.inputs[0]
+        if columns is None or source is None or source not in self.numbers:
+            return None
+        found = merged(linear, self.numbers[source])
+        if found is None or not (leave := found.others & ~columns).any():
+            return None
+        return replace(found, others=leave)
+
     def _absorb(self, linear: Linear, columns: Bools) -> None:
         """Move what constant columns that leave contribute into the bias."""
         source = linear.node.inputs[0]
@@ -217,7 +240,7 @@ class _Rewrite:
         numbers = self.numbers.get(source)
         if numbers is None:
             return
-        values = np.where(columns | np.isnan(numbers), 0.0, numbers)
+        values = np.where(columns | ~absorbable(linear, numbers), 0.0, numbers)
         if not values.any():
             return
         outputs, per_group = linear.weight.shape[:2]
@@ -288,6 +311,18 @@ class _Rewrite:
             self.constants.replace(
                 node, 1, lambda shape: _with_length(shape, axis, kept.size, count)
             )
+
+
+def _through(found: Merged | None, weight: NDArray[Any]) -> NDArray[Any]:
+    """The weight [out, in, …] of a layer that reads some constants through one of them."""
+    if found is None:
+        return weight
+    more = np.tensordot(
+        found.ratios[found.others], weight[:, found.others].astype(np.float64), axes=([0], [1])
+    )
+    changed = weight.copy()
+    changed[:, found.keeper] = weight[:, found.keeper].astype(np.float64) + more
+    return changed
 
 
 def _grouped_columns(
