@@ -1,6 +1,7 @@
 """Do masks found before training survive being shuffled, and do those found by training not?
 
-    python benchmarks/sanity.py [--seeds 0 1 2] [--targets 95% 98%] [--out benchmarks/results]
+    python benchmarks/sanity.py [--seeds 0 1 2] [--targets 95% 98%] [--length "1500 steps"]
+                                [--out benchmarks/results]
 
 The recipe of `examples/at_init` is compiled once a seed and sparsity: LeNet-300-100 on 5,000 MNIST
 images. What is compared is paired: a ticket and its control have the same seed, training and
@@ -23,7 +24,7 @@ from lenet_curve import ROOT, machine
 RECIPE = ROOT / "examples" / "at_init" / "at_init.lotto"
 
 
-def compiled(seed: int, target: str, scratch: Path) -> dict[str, object]:
+def compiled(seed: int, target: str, length: str, scratch: Path) -> dict[str, object]:
     """The report of one build; a contract that does not hold is a result too."""
     text = "\n".join(
         line for line in RECIPE.read_text().splitlines() if not line.startswith("require")
@@ -33,6 +34,7 @@ def compiled(seed: int, target: str, scratch: Path) -> dict[str, object]:
     out = scratch / f"{seed}-{target}"
     command = [sys.executable, "-m", "lottoc.cli", "compile", str(file), "-q", "-o", str(out)]
     command += ["--store", str(scratch / "store"), "-D", f"seed={seed}", "-D", f"target={target}"]
+    command += ["-D", f"length={length}"]
     try:
         subprocess.run(command, check=True)
     finally:
@@ -69,12 +71,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--targets", nargs="+", default=["95%", "98%"])
+    parser.add_argument("--length", default="1500 steps")
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results")
     arguments = parser.parse_args()
     result: dict[str, object] = {"machine": machine(), "seeds": arguments.seeds}
+    result["length"] = arguments.length
     for target in arguments.targets:
         with tempfile.TemporaryDirectory() as scratch:
-            reports = [compiled(seed, target, Path(scratch)) for seed in arguments.seeds]
+            reports = [
+                compiled(seed, target, arguments.length, Path(scratch)) for seed in arguments.seeds
+            ]
         result[target] = summary(reports)
         print(target, json.dumps(result[target]), flush=True)
         arguments.out.mkdir(parents=True, exist_ok=True)
