@@ -23,8 +23,9 @@ def check_rank(
     named = reader.items(keys["models"].value, lambda item: _model(reader, item, models))
     proxies = reader.items(keys["proxies"].value, lambda item: _proxy(reader, item))
     for entry, found in (("models", named), ("proxies", proxies)):
-        if not found and len(reader.findings.errors) == before:
-            reader.findings.error("wrong-type", f"names no {entry}", keys[entry].value.span)
+        value = reader.resolve(keys[entry].value)
+        if not found and isinstance(value, syntax.ListValue) and not value.items:
+            reader.findings.error("wrong-type", f"names no {entry}", value.span)
     source = _data(reader, block, keys, data)
     if len(reader.findings.errors) > before or source is None:
         return None

@@ -36,7 +36,7 @@ class Swaps:
     def find(self, lab: Lab[W, S, M]) -> Found[W, M]:
         """θ_0 → scores → masks → training that moves them."""
         (target,) = lab.rounds(1)
-        masks = lab.prune(lab.score(lab.initial), target)
+        masks = lab.select(lab.initial, target)
         moved, final = lab.train_sparse(
             self.update, lab.initial, masks, self.options(lab), first=0, last=lab.total_steps
         )
