@@ -6,7 +6,11 @@ Importing this package loads neither torch nor onnxruntime; each is imported whe
 from __future__ import annotations
 
 import os
-from typing import Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lottoc.attached import Attached
 
 __version__ = "0.1.0"
 
@@ -16,3 +20,17 @@ def load(path: str | os.PathLike[str], device: Any = None) -> Any:
     from lottoc.runtime import load as load_program
 
     return load_program(path, device)
+
+
+def attach(
+    model: Any,
+    recipe: str | os.PathLike[str],
+    name: str,
+    *,
+    steps: int | None = None,
+    defines: Mapping[str, str] | None = None,
+) -> Attached:
+    """A ticket of a recipe in a training loop of one's own; see `lottoc.attached.attach`."""
+    from lottoc.attached import attach as attach_ticket
+
+    return attach_ticket(model, recipe, name, steps=steps, defines=defines)

@@ -23,7 +23,7 @@ from lottoc.ir.plain import Plain, from_dictionary, string_array, to_dictionary
 from lottoc.ir.types import MasksType, ScoresType
 from lottoc.masks.allocate import schedule
 from lottoc.masks.patterns import parse
-from lottoc.methods import METHODS, method_class
+from lottoc.methods import METHODS, method_class, unsuited
 from lottoc.methods.lab import Duration, Method, OptimizerState
 
 _MOST_ROUNDS = 10_000
@@ -77,6 +77,20 @@ class IrLab:
         if type(steps) is not int or not 0 <= steps <= _MOST_STEPS:
             raise pass_failed(self.find, f"the training has {steps!r} steps, which is no number")
         return steps
+
+    @property
+    def pattern(self) -> str:
+        """Its name alone."""
+        return parse(self.find.pattern.data).name
+
+    @property
+    def last_layer(self) -> str:
+        """Of the model, whether the ticket selects it or not."""
+        name, block = lotto.model_of(self.find.weights), self.find.parent_block()
+        assert block is not None
+        models = (op for op in block.ops if isinstance(op, lotto.ModelOp))
+        model = next(op for op in models if op.model.data == name)
+        return model.layers.data[-1].layer_name.data
 
     def steps(self, duration: Duration) -> int:
         """IR counts in steps only."""
@@ -320,6 +334,9 @@ class UnrollMethodsPass(ModulePass):
 
 def _unroll(find: lotto.FindOp) -> None:
     method, lab = method_of(find), IrLab(find)
+    unfit = unsuited(method, lab.pattern, find.criterion.data)
+    if unfit is not None:
+        raise pass_failed(find, f"{find.method.data} {unfit.message}", unfit.help)
     _check_rewind(find, method.first_step(lab), lab.total_steps)
     found = method.find(lab)
     for old, new in zip(find.results, (found.masks, found.start, found.final), strict=True):

@@ -168,20 +168,15 @@ class Selections:
         keys: Keys,
     ) -> None:
         """A method may keep to some patterns only, or always rank by the same criterion."""
-        name, made = method
-        said = [("pattern", pattern.name, str(pattern), getattr(made, "patterns", None))]
-        if criterion is not None:
-            only = getattr(made, "criteria", None)
-            said.append(("criterion", criterion.name, criterion.name, only))
-        for key, kind, text, known in said:
-            if known is not None and kind not in known:
-                place = next(k for k in (key, "method", "like") if k in keys)
-                self.reader.findings.error(
-                    "method-unsuited",
-                    f"{name} does not work with {key} {text}",
-                    keys[place].value.span,
-                    help=f"it takes {', '.join(known)}",
-                )
+        unfit = methods.unsuited(method[1], pattern.name, criterion.name if criterion else None)
+        if unfit is not None:
+            place = next(key for key in (unfit.key, "method", "like") if key in keys)
+            self.reader.findings.error(
+                "method-unsuited",
+                f"{method[0]} {unfit.message}",
+                keys[place].value.span,
+                help=unfit.help,
+            )
 
     def _sensible(
         self, name: str, options: Mapping[str, Any], value: syntax.Value, training: str | None

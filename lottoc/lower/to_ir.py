@@ -293,6 +293,8 @@ class _Lowering:
         options: dict[str, Any] = {}
         for option in dataclasses.fields(found.method):  # type: ignore[arg-type]
             value = getattr(found.method, option.name)
+            if value is None:
+                continue
             options[option.name] = (
                 self.steps(value, ticket) if isinstance(value, Duration) else value
             )

@@ -55,6 +55,14 @@ class Lab(Protocol[W, S, M]):
     def total_steps(self) -> int:
         """T, the length of the training; 0 if the ticket has none."""
 
+    @property
+    def pattern(self) -> str:
+        """The name of the pattern that masks have."""
+
+    @property
+    def last_layer(self) -> str:
+        """The prunable layer that comes last in the network."""
+
     def steps(self, duration: Duration) -> int:
         """A duration in optimizer steps."""
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -27,7 +27,7 @@ from lottoc.training.module import load_model, load_optimizer, named_tensors, st
 from lottoc.training.moving import Masked
 from lottoc.training.settings import fixed_threads, mixed_seed
 from lottoc.training.spec import TrainingSpec
-from lottoc.training.state import State
+from lottoc.training.state import DENSE, State
 from lottoc.training.updates import Update
 
 CHECK_EVERY = 50
@@ -75,7 +75,7 @@ def train(
         load_model(model, state)
         check_fit(model, data, spec.batch)
         load_model(model, state)  # the check has moved running statistics
-        run = _Run(model, data, spec, masks or {}, moves, constant_lr_at)
+        run = _Run(model, data, spec, masks or {}, moves, state.part(DENSE), constant_lr_at)
         if optimizer == "keep":
             load_optimizer(model, run.optimizer, state)
         run.masks.begin(run.optimizer)
@@ -106,6 +106,7 @@ class _Run:
         spec: TrainingSpec,
         masks: Masks,
         moves: Moves | None,
+        dense: Mapping[str, NDArray[Any]],
         constant_lr_at: int | None,
     ) -> None:
         self.model, self.spec, self.constant_lr_at = model.train(), spec, constant_lr_at
@@ -114,7 +115,7 @@ class _Run:
         if not self.parameters:
             raise input_error("torch-not-trainable", "the model has no parameter to train")
         self.optimizer = _optimizer(spec, self.parameters)
-        self.masks = _held(model, masks, moves)
+        self.masks = _held(model, masks, moves, dense)
         self.epoch, self.order = -1, torch.empty(0)
         self.per_epoch = -(-len(self.x) // spec.batch)
         self.loss = LOSSES[spec.loss]
@@ -167,13 +168,16 @@ class _Run:
             )
 
 
-def _held(model: nn.Module, masks: Masks, moves: Moves | None) -> HeldMasks:
+def _held(
+    model: nn.Module, masks: Masks, moves: Moves | None, dense: Mapping[str, NDArray[Any]]
+) -> HeldMasks:
     named = named_tensors(model)
     layers = []
     for name, mask in masks.items():
         weight = named[f"{name}.weight"]
         assert isinstance(weight, nn.Parameter), f"{name} is no layer"
-        layers.append(Masked(name, weight, mask, moves.budgets[name] if moves else 0))
+        budget = moves.budgets[name] if moves else 0
+        layers.append(Masked(name, weight, mask, budget, dense.get(name)))
     if moves is None:
         return HeldMasks((layer.weight, layer.mask) for layer in layers)
     return moves.update.held(layers)

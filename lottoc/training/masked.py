@@ -23,11 +23,13 @@ class HeldMasks:
 
     def __init__(self, masked: Iterable[tuple[nn.Parameter, NDArray[np.bool_]]]) -> None:
         self.weights: list[nn.Parameter] = []
+        self.masks: list[NDArray[np.bool_]] = []
         self.bits: list[torch.Tensor] = []
         for weight, mask in masked:
             assert mask.dtype == np.bool_, "a mask is boolean"
             assert tuple(weight.shape) == mask.shape, "a mask has the shape of its weight"
             self.weights.append(weight)
+            self.masks.append(mask)
             self.bits.append(as_bits(weight, mask))
 
     def begin(self, optimizer: torch.optim.Optimizer) -> None:
@@ -42,13 +44,26 @@ class HeldMasks:
     def before_step(self) -> None:
         """Right before the optimizer."""
 
-    def after_step(self, done: int, optimizer: torch.optim.Optimizer) -> None:
+    def after_step(self, done: int, *optimizers: torch.optim.Optimizer) -> None:
         """Right after the optimizer, when `done` steps are done."""
         self.project_weights()
+
+    def incoming(self, index: int, gradient: torch.Tensor, done: int) -> torch.Tensor:
+        """What a weight gets of a gradient in the step that makes it `done`.
+
+        For loops that have no place for `after_backward`.
+        """
+        gradient = gradient.clone()
+        _keep(gradient, self.bits[index])
+        return gradient
 
     def arrays(self) -> Mapping[str, NDArray[Any]]:
         """What a checkpoint needs beside the network's own state."""
         return {}
+
+    def restore(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Go on from what `arrays` gave, with the network's own state there already."""
+        self.project_weights()
 
     def project_weights(self) -> None:
         """Set pruned weights to +0.0."""

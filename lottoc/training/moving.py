@@ -56,6 +56,8 @@ class Masked:
     weight: nn.Parameter
     mask: NDArray[np.bool_]
     budget: int
+    dense: NDArray[Any] | None = None
+    """The dense weight behind it, where a training goes on that keeps one."""
 
 
 class MovingMasks(HeldMasks):
@@ -66,27 +68,35 @@ class MovingMasks(HeldMasks):
         self.rule = rule
         self.names = [layer.name for layer in layers]
         self.budgets = [layer.budget for layer in layers]
-        self.masks = [layer.mask for layer in layers]
-        self.gradients: Sequence[NDArray[Any] | None] = [None] * len(layers)
+        self.gradients: list[NDArray[Any] | None] = [None] * len(layers)
 
     def after_backward(self, done: int) -> None:
         """Remember whole gradients if masks are about to move."""
         if self.rule.needs_gradient and self.rule.moves_at(done):
-            self.gradients = [_gradient(weight) for weight in self.weights]
+            grads = (weight.grad for weight in self.weights)
+            self.gradients = [None if grad is None else wide(grad) for grad in grads]
         self.project_gradients()
 
-    def after_step(self, done: int, optimizer: torch.optim.Optimizer) -> None:
+    def incoming(self, index: int, gradient: torch.Tensor, done: int) -> torch.Tensor:
+        """As for masks that stay; whole gradients add up if masks are about to move."""
+        if self.rule.needs_gradient and self.rule.moves_at(done):
+            before = self.gradients[index]
+            self.gradients[index] = wide(gradient) if before is None else before + wide(gradient)
+        return super().incoming(index, gradient, done)
+
+    def after_step(self, done: int, *optimizers: torch.optim.Optimizer) -> None:
         """Move if it is time, then clear what is pruned."""
         self.project_weights()
         if self.rule.moves_at(done):
             self.move(done)
             self.project_weights()
-            self.project_slots(optimizer)
+            for optimizer in optimizers:
+                self.project_slots(optimizer)
 
     def move(self, done: int) -> None:
         """Ask the rule for new masks."""
         moments = [
-            Moment(name, wide(weight.detach()), mask, gradient, budget)
+            Moment(name, wide(weight.detach()), mask, self._grows(gradient, mask), budget)
             for name, weight, mask, gradient, budget in zip(
                 self.names, self.weights, self.masks, self.gradients, self.budgets, strict=True
             )
@@ -95,26 +105,38 @@ class MovingMasks(HeldMasks):
             moved = self.rule.move(done, moments)
         except NonFiniteScores as error:
             raise _diverged(done) from error
-        self.masks = list(moved)
-        self.bits = [as_bits(w, mask) for w, mask in zip(self.weights, moved, strict=True)]
-        self.gradients = [None] * len(moved)
+        self._hold(moved)
+
+    def _grows(self, gradient: NDArray[Any] | None, mask: NDArray[np.bool_]) -> NDArray[Any] | None:
+        """A layer that took no part in the loss has no gradient: nothing there wants to grow."""
+        if gradient is None and self.rule.needs_gradient:
+            return np.zeros(mask.shape, np.float32)
+        return gradient
+
+    def _hold(self, masks: Sequence[NDArray[np.bool_]]) -> None:
+        self.masks = list(masks)
+        self.bits = [as_bits(w, mask) for w, mask in zip(self.weights, masks, strict=True)]
+        self.gradients = [None] * len(masks)
 
     def arrays(self) -> Mapping[str, NDArray[Any]]:
         """The masks, one bit a weight."""
         named = zip(self.names, self.masks, strict=True)
         return {f"{MASK}{name}": Mask.from_bool(mask).bits for name, mask in named}
 
+    def restore(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Take the masks of a checkpoint."""
+        self._hold(
+            [
+                Mask(mask.shape, arrays[f"{MASK}{name}"]).to_bool()
+                for name, mask in zip(self.names, self.masks, strict=True)
+            ]
+        )
+        self.project_weights()
+
 
 def wide(tensor: torch.Tensor) -> NDArray[Any]:
     """A copy whose numbers numpy can compare; bfloat16 and float16 become float32, exactly."""
     return to_array(tensor if tensor.element_size() >= 4 else tensor.float())
-
-
-def _gradient(weight: nn.Parameter) -> NDArray[Any]:
-    """A layer that took no part in the loss has no gradient: none of its weights wants to grow."""
-    if weight.grad is None:
-        return np.zeros(tuple(weight.shape), np.float32)
-    return wide(weight.grad)
 
 
 def _diverged(done: int) -> Exception:

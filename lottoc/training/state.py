@@ -16,6 +16,7 @@ from lottoc.masks.mask import Mask
 MODEL = "model/"
 OPTIMIZER = "optimizer/"
 MASK = "mask/"
+DENSE = "dense/"
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,7 @@ class State:
     """Arrays by name, and the number of training steps behind them.
 
     `model/<name>` are parameters and buffers, `optimizer/<parameter>/<slot>` optimizer state,
-    `mask/<layer>` the bits of masks that move.
+    `mask/<layer>` the bits of masks that move, `dense/<layer>` weights behind a mask.
     """
 
     arrays: Mapping[str, NDArray[Any]]
@@ -49,7 +50,7 @@ class State:
 
     def without_masks(self) -> State:
         """The network and its optimizer alone."""
-        return State(_Without(self.arrays, MASK), self.step)
+        return State(_Without(self.arrays, (MASK, DENSE)), self.step)
 
     def without_optimizer(self) -> State:
         """The same moment with a fresh optimizer."""
@@ -100,11 +101,11 @@ class _Stored(Mapping[str, NDArray[Any]]):
 
 
 class _Without(Mapping[str, NDArray[Any]]):
-    """Arrays whose names do not begin with a prefix; none is read before it is asked for."""
+    """Arrays whose names begin with none of some prefixes; none is read before it is asked for."""
 
-    def __init__(self, arrays: Mapping[str, NDArray[Any]], prefix: str) -> None:
+    def __init__(self, arrays: Mapping[str, NDArray[Any]], prefixes: tuple[str, ...]) -> None:
         self._arrays = arrays
-        self._names = dict.fromkeys(name for name in arrays if not name.startswith(prefix))
+        self._names = dict.fromkeys(name for name in arrays if not name.startswith(prefixes))
 
     def __getitem__(self, name: str) -> NDArray[Any]:
         if name not in self._names:

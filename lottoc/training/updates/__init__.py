@@ -17,6 +17,8 @@ UPDATES = {
     "gmp": "lottoc.training.updates.gmp:Gmp",
     "rigl": "lottoc.training.updates.rigl:Rigl",
     "set": "lottoc.training.updates.set:Set",
+    "sr_ste": "lottoc.training.updates.sr_ste:SrSte",
+    "srigl": "lottoc.training.updates.srigl:Srigl",
 }
 
 
