@@ -38,7 +38,7 @@ from lottoc.grammar.parser import parse, parse_value
 from lottoc.grammar.syntax import Block, Recipe
 from lottoc.ir import lotto
 from lottoc.lower.check import check
-from lottoc.lower.program import Data, Program, tickets_of
+from lottoc.lower.program import Data, Model, Program, tickets_of
 from lottoc.masks.mask import Mask
 from lottoc.methods.lab import Duration
 from lottoc.recipe_file import read
@@ -239,6 +239,12 @@ class _OneModel:
 
     def examples(self, data: Data, split: str) -> int:
         raise _unsuited("a length in epochs is not known here", "say  attach(…, steps = 1000)")
+
+    def reads(self, model: Model, data: Data | None) -> dict[str, int]:
+        raise _unsuited(
+            "the pattern puts channels in another order, and the network is not exported here",
+            "take a pattern that leaves them where they are",
+        )
 
 
 def _unsuited(message: str, help: str) -> RecipeError:
