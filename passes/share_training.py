@@ -23,7 +23,15 @@ def _beginning(train: lotto.TrainOp) -> tuple[object, ...]:
     """What two trainings must have in common to share their first steps."""
     operands = tuple(id(value) for value in train.operands)
     masked = train.masks is not None
-    return (operands, masked, train.first, train.optimizer, train.training, train.lr_at)
+    return (
+        operands,
+        masked,
+        train.first,
+        train.optimizer,
+        train.training,
+        train.lr_at,
+        train.frozen,
+    )
 
 
 def _share(block: Block) -> bool:

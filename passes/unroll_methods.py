@@ -9,7 +9,15 @@ from typing import Any
 
 from xdsl.builder import Builder
 from xdsl.context import Context
-from xdsl.dialects.builtin import DictionaryAttr, IntegerAttr, ModuleOp, StringAttr, f64, i64
+from xdsl.dialects.builtin import (
+    DictionaryAttr,
+    IntegerAttr,
+    ModuleOp,
+    StringAttr,
+    UnitAttr,
+    f64,
+    i64,
+)
 from xdsl.ir import Attribute, Operation, SSAValue
 from xdsl.passes import ModulePass
 from xdsl.rewriter import InsertPoint, Rewriter
@@ -115,13 +123,14 @@ class IrLab:
         last: int,
         optimizer: OptimizerState = "fresh",
         lr_at: int | None = None,
+        frozen: bool = False,
     ) -> SSAValue:
         """`lotto.train`, or nothing when there are no steps."""
         if first == last:
             return weights
         if self.find.training is None:
             raise pass_failed(self.find, "the method trains, and the ticket has no training")
-        properties = {
+        properties: dict[str, Attribute] = {
             "first": IntegerAttr(first, i64),
             "last": IntegerAttr(last, i64),
             "optimizer": StringAttr(optimizer),
@@ -129,12 +138,20 @@ class IrLab:
         }
         if lr_at is not None:
             properties["lr_at"] = IntegerAttr(lr_at, i64)
+        if frozen:
+            properties["frozen"] = UnitAttr()
         return self._add(
             lotto.TrainOp.build(
                 operands=[weights, self.find.data, masks],
                 properties=properties,
                 result_types=[self.find.weights.type],
             )
+        )
+
+    def difference(self, weights: SSAValue, origin: SSAValue) -> SSAValue:
+        """`lotto.difference`."""
+        return self._add(
+            lotto.DifferenceOp.build(operands=[weights, origin], result_types=[weights.type])
         )
 
     def train_sparse(

@@ -21,9 +21,10 @@ CRITERIA = {
     "random": "lottoc.criteria.random:Random",
     "snip": "lottoc.criteria.snip:Snip",
     "synflow": "lottoc.criteria.synflow:Synflow",
+    "task_vector": "lottoc.criteria.task_vector:TaskVector",
 }
 
-PLANNED = frozenset({"sparsegpt", "task_vector", "wanda"})
+PLANNED = frozenset({"sparsegpt", "wanda"})
 """Criteria that the language knows by name and refuses until they are built."""
 
 

@@ -230,6 +230,25 @@ def _weight(op: mask.WeightOp, value: Value) -> np.ndarray:
     return weights.layer(op.layer.data)
 
 
+@dataclass(frozen=True)
+class _Difference:
+    """Weights less others, a layer at a time."""
+
+    weights: Weights
+    origin: Weights
+
+    def layer(self, name: str) -> np.ndarray:
+        """In float32, or float64 for float64 weights."""
+        weight, origin = self.weights.layer(name), self.origin.layer(name)
+        wide = np.result_type(weight.dtype, np.float32)
+        moved: np.ndarray = np.subtract(weight.astype(wide), origin.astype(wide))
+        return moved
+
+
+def _difference(op: lotto.DifferenceOp, value: Value) -> _Difference:
+    return _Difference(value(op.weights), value(op.origin))
+
+
 def _layer(op: mask.LayerOp, value: Value) -> Mask:
     masks: Mapping[str, Mask] = value(op.masks)
     return masks[op.layer.data]
@@ -281,6 +300,7 @@ TRANSIENT: Mapping[type[Operation], Callable[[Any, Value], Any]] = {
     lotto.GatherOp: _gather,
     mask.WeightOp: _weight,
     mask.LayerOp: _layer,
+    lotto.DifferenceOp: _difference,
     mask.ScoreOp: _score,
     mask.BundleOp: _bundle,
 }
@@ -321,6 +341,7 @@ def _train(op: lotto.TrainOp, value: Value, bench: Bench) -> list[Any]:
             stop=last,
             masks=masks,
             optimizer=cast(Any, optimizer),
+            frozen=op.frozen is not None,
             constant_lr_at=op.lr_at.value.data if op.lr_at else None,
             progress=advance,
             checkpoint=lambda s: bench.store.put_partial(bench.key, s.save),

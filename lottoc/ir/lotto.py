@@ -48,7 +48,7 @@ from lottoc.ir.lotto_outcome import (
 from lottoc.ir.lotto_rank import ProxyOp, RankOp
 from lottoc.ir.lotto_scores import GatherOp, ScoreOp
 from lottoc.ir.lotto_signal import CheckSignalOp, RepairOp, WiringOp
-from lottoc.ir.lotto_sparse import FRESH, KEEP, TrainSparseOp, check_steps
+from lottoc.ir.lotto_sparse import FRESH, KEEP, DifferenceOp, TrainSparseOp, check_steps
 from lottoc.ir.types import (
     DataType,
     LayerAttr,
@@ -75,6 +75,7 @@ __all__ = [
     "CheckSignalOp",
     "ControlOp",
     "DataOp",
+    "DifferenceOp",
     "EmitOp",
     "EvaluateOp",
     "FindOp",
@@ -236,6 +237,8 @@ class TrainOp(IRDLOperation):
     `optimizer` is `keep` (go on with the state inside the weights) or `fresh`. The learning rate
     and the order of the data depend on the step alone, so a training cut in two is the same
     training. `lr_at`, if given, freezes the learning rate at that of one step (fine-tuning).
+    With `frozen`, what the masks do not keep stays as it came instead of being zero, and so does
+    whatever has no mask: sparse fine-tuning.
     """
 
     name = "lotto.train"
@@ -247,6 +250,7 @@ class TrainOp(IRDLOperation):
     optimizer = prop_def(StringAttr)
     training = prop_def(DictionaryAttr)
     lr_at = opt_prop_def(IntegerAttr[Int64])
+    frozen = opt_prop_def(UnitAttr)
     result = result_def(WEIGHTS)
     traits = traits_def(Pure())
     irdl_options = (ParsePropInAttrDict(),)
@@ -258,6 +262,8 @@ class TrainOp(IRDLOperation):
     def verify_(self) -> None:
         """Steps go forward."""
         check_steps(self.first, self.last, self.optimizer)
+        if self.frozen is not None and self.masks is None:
+            raise VerifyException("everything is frozen where no mask keeps a weight")
         check_plain(training=self.training)
 
 
@@ -300,6 +306,7 @@ LottoDialect = Dialect(
         FindOp,
         TrainOp,
         TrainSparseOp,
+        DifferenceOp,
         ScoreOp,
         GatherOp,
         PruneOp,

@@ -34,6 +34,18 @@ def check_steps(first: IntegerAttr, last: IntegerAttr, optimizer: StringAttr) ->
 
 
 @irdl_op_definition
+class DifferenceOp(IRDLOperation):
+    """θ - θ', layer by layer: a task vector, where one was fine-tuned from the other."""
+
+    name = "lotto.difference"
+    weights = operand_def(WEIGHTS)
+    origin = operand_def(WEIGHTS)
+    result = result_def(WEIGHTS)
+    traits = traits_def(Pure())
+    assembly_format = "$weights `from` $origin attr-dict `:` type($result)"
+
+
+@irdl_op_definition
 class TrainSparseOp(IRDLOperation):
     """Train like `lotto.train`, while an `update` such as `rigl` moves the masks.
 

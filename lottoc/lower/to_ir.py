@@ -328,9 +328,11 @@ class _Lowering:
     ) -> SSAValue:
         if ticket.training is None or ticket.data is None:
             return start
+        properties: dict[str, Attribute] = {"frozen": UnitAttr()} if self._adapts(ticket) else {}
         op = lotto.TrainOp.build(
             operands=[start, self.dataset(ticket.data), masks],
-            properties={
+            properties=properties
+            | {
                 "first": _integer(first),
                 "last": _integer(self.total(ticket)),
                 "optimizer": StringAttr(lotto.FRESH),
@@ -560,7 +562,7 @@ class _Lowering:
         }
         self.ops.append(
             lotto.EmitOp.build(
-                operands=[values.final, values.masks, data, []],
+                operands=[values.final, None if self._adapts(ticket) else values.masks, data, []],
                 properties={
                     "kind": StringAttr(emit.kind),
                     "path": StringAttr(emit.path),
@@ -569,6 +571,12 @@ class _Lowering:
                 },
             )
         )
+
+    def _adapts(self, ticket: Ticket | None) -> bool:
+        """Whether a ticket's mask says what may move, not what is there: nothing of it is zero."""
+        while ticket is not None and ticket.found is None:
+            ticket = self.program.tickets[ticket.like] if ticket.like else None
+        return ticket is not None and getattr(ticket.found.method, "adapts", False)  # type: ignore[union-attr]
 
     def _sampled(self, ticket: Ticket) -> str | None:
         """The data set whose examples give the shape of a ticket's input: its own, or the only."""

@@ -10,6 +10,7 @@ from lottoc.methods.lab import Method
 METHODS = {
     "gmp": "lottoc.methods.gmp:Gmp",
     "imp": "lottoc.methods.imp:Imp",
+    "lota": "lottoc.methods.lota:Lota",
     "one_shot": "lottoc.methods.one_shot:OneShot",
     "rigl": "lottoc.methods.rigl:Rigl",
     "set": "lottoc.methods.set:Set",
@@ -17,7 +18,7 @@ METHODS = {
     "srigl": "lottoc.methods.srigl:Srigl",
 }
 
-PLANNED = frozenset({"edge_popup", "lota", "subset_sum"})
+PLANNED = frozenset({"edge_popup", "subset_sum"})
 """Methods that the language knows by name and refuses until they are built."""
 
 
@@ -45,5 +46,8 @@ def unsuited(method: Method, pattern: str, criterion: str | None) -> Unsuited | 
             word = {"patterns": "pattern", "criteria": "criterion"}[key]
             message = f"does not work with {word} {said}"
             return Unsuited(word, message, (f"it takes {', '.join(known)}",))
+    if criterion == "task_vector" and not getattr(method, "adapts", False):
+        message = "has no task vector to score: nothing was fine-tuned"
+        return Unsuited("criterion", message, ("it goes with  method = lota",))
     problem: str | None = getattr(method, "problem", lambda pattern: None)(pattern)
     return None if problem is None else Unsuited("method", problem, ())

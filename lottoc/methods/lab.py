@@ -78,8 +78,16 @@ class Lab(Protocol[W, S, M]):
         last: int,
         optimizer: OptimizerState = "fresh",
         lr_at: int | None = None,
+        frozen: bool = False,
     ) -> W:
-        """Train from step `first` to step `last`; nothing is done if they are equal."""
+        """Train from step `first` to step `last`; nothing is done if they are equal.
+
+        With `frozen`, what the masks do not keep stays as it is instead of being zero, and so does
+        everything that has no mask.
+        """
+
+    def difference(self, weights: W, origin: W) -> W:
+        """Weights less others: how far training has moved them."""
 
     def train_sparse(
         self,

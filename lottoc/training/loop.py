@@ -22,6 +22,7 @@ from torch import nn
 from lottoc.diagnostics import input_error
 from lottoc.frontends.data import Arrays
 from lottoc.training.forward import LOSSES, backward, check_fit, forward
+from lottoc.training.frozen import FrozenMasks, freeze_rest
 from lottoc.training.masked import HeldMasks
 from lottoc.training.module import load_model, load_optimizer, named_tensors, state_of
 from lottoc.training.moving import Masked
@@ -54,6 +55,7 @@ def train(
     stop: int,
     masks: Masks | None = None,
     moves: Moves | None = None,
+    frozen: bool = False,
     optimizer: Literal["fresh", "keep"] = "fresh",
     constant_lr_at: int | None = None,
     progress: Callable[[int], None] = lambda steps: None,
@@ -65,7 +67,8 @@ def train(
     `start` places the run on the schedule and in the data, whatever the step of `state`: weight
     and learning-rate rewinding differ only in the state they start from. `masks` are True where a
     weight is kept, by layer name; with `moves` they change on the way, and the states given hold
-    them as they are then. `optimizer` keeps or drops the slots in `state`;
+    them as they are then; with `frozen` what they do not keep, and all that has no mask, stays as
+    it came instead of being zero. `optimizer` keeps or drops the slots in `state`;
     `constant_lr_at` freezes the learning rate at that of one step. `progress` gets numbers of
     steps done, `checkpoint` a state every `checkpoint_every` seconds. `model` is overwritten.
     Raises `InputError`: model-data-shape, data-labels, torch-forward, torch-backward,
@@ -76,6 +79,8 @@ def train(
         check_fit(model, data, spec.batch)
         load_model(model, state)  # the check has moved running statistics
         run = _Run(model, data, spec, masks or {}, moves, state.part(DENSE), constant_lr_at)
+        if frozen:
+            run.freeze()
         if optimizer == "keep":
             load_optimizer(model, run.optimizer, state)
         run.masks.begin(run.optimizer)
@@ -119,6 +124,13 @@ class _Run:
         self.epoch, self.order = -1, torch.empty(0)
         self.per_epoch = -(-len(self.x) // spec.batch)
         self.loss = LOSSES[spec.loss]
+
+    def freeze(self) -> None:
+        """Nothing moves but what the masks keep."""
+        held = self.masks
+        self.parameters = freeze_rest(self.model, held.weights)
+        self.masks = FrozenMasks(zip(held.weights, held.masks, strict=True))
+        self.optimizer = _optimizer(self.spec, self.parameters)
 
     def step(self, step: int) -> torch.Tensor:
         """One optimizer step; gives the loss of its batch."""

@@ -34,7 +34,7 @@ ticket a { layers = all   sparsity = 50% }
         ("ticket b { layers = ‸", 'all linear conv size "fc1" "head" p', "layers a"),
         ("ticket b { layers = linear - ‸\n  sparsity = 50% }", '"fc2" first', "sparsity"),
         ('ticket b { layers = linear - "f‸" }', "fc1 fc2 head", "linear"),
-        ("ticket b { criterion = ‸", "magnitude random snip", "task_vector"),
+        ("ticket b { criterion = ‸", "magnitude random snip", "sparsegpt"),
         ("ticket b { criterion = grasp(‸)", "samples seed norm temperature", "layers"),
         ("ticket b { criterion = snip(norm = ‸)", "batch running", "seed"),
         ("sanity s { tickets = [‸", "a", "net shuffle"),

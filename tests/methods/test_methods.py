@@ -8,12 +8,15 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
+from lottoc.criteria.task_vector import TaskVector
 from lottoc.masks.allocate import pruned_count, schedule
 from lottoc.masks.select import keep_best
 from lottoc.methods import METHODS, PLANNED, method_class
 from lottoc.methods.imp import Imp
 from lottoc.methods.lab import Duration
+from lottoc.methods.lota import Lota
 from lottoc.methods.one_shot import OneShot
+from lottoc.signature import Layer
 
 THETA_0 = np.array([1.0, -1.0, 1.0, 1.0, -1.0])
 THETA_T = np.array([0.1, -0.5, 0.3, -0.05, 0.2])
@@ -39,14 +42,20 @@ class Bench:
         return schedule(self.sparsity, count)
 
     def train(
-        self, weights, masks=None, *, first, last, optimizer="fresh", lr_at=None
+        self, weights, masks=None, *, first, last, optimizer="fresh", lr_at=None, frozen=False
     ) -> np.ndarray:
         if first == last:
             return weights
+        if frozen:
+            self.calls.append(("frozen", weights.tolist(), masks.tolist(), first, last))
+            return np.where(masks, THETA_T, weights)
         kept = np.ones(5, bool) if masks is None else masks
         self.calls.append((np.where(kept, weights, 0.0).tolist(), first, last, optimizer, lr_at))
         share = last / self.total_steps
         return np.where(kept, THETA_0 + share * (THETA_T - THETA_0), 0.0)
+
+    def difference(self, weights: np.ndarray, origin: np.ndarray) -> np.ndarray:
+        return weights - origin
 
     def score(self, weights: np.ndarray, masks: np.ndarray | None = None) -> np.ndarray:
         return np.abs(weights)
@@ -113,6 +122,24 @@ def test_one_shot_prunes_what_the_model_comes_with() -> None:
     assert bench.calls == [([1, -1, 1, 0, 0], 0, 100, "fresh", None)]
     untrained = OneShot().find(Bench(total_steps=0))
     np.testing.assert_array_equal(untrained.final, THETA_0)
+
+
+def test_adaptation_by_hand() -> None:
+    """θ_T - θ_0 = (-.9, .5, -.7, -1.05, 1.2), keep two of five: 4 and 3; then from θ_0 again."""
+    bench = Bench(sparsity=Fraction(3, 5))
+    found = Lota(calibrate=Duration(100, "steps")).find(bench)
+    assert found.masks.tolist() == [False, False, False, True, True]
+    assert bench.calls[0] == (THETA_0.tolist(), 0, 100, "fresh", None)
+    assert bench.calls[1] == ("frozen", THETA_0.tolist(), found.masks.tolist(), 0, 100)
+    assert found.final.tolist() == [1, -1, 1, -0.05, 0.2]
+
+
+def test_task_vector_by_hand() -> None:
+    """τ = (.5, -.1, .2, .05, -.4), keep 40 %: {0, 4}."""
+    scores = TaskVector().score(
+        np.array([0.5, -0.1, 0.2, 0.05, -0.4]), Layer("fc", "linear", (1, 5))
+    )
+    assert np.flatnonzero(keep_best(scores, 2)).tolist() == [0, 4]
 
 
 def test_the_registry() -> None:

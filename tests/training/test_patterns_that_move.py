@@ -63,7 +63,7 @@ def each_step(kind: str, update: str = "srigl", start: State | None = None) -> l
         "every": 3,
         "until": 27,
         "drop": 0.5,
-        "ablate": 0.4 * (kind == "fanin"),
+        "ablate": 0.9 * (kind == "fanin"),
         "whole": ["fc2"],
     }
     masks = (
