@@ -460,7 +460,7 @@ class _Lowering:
         """Tickets that are shipped are looked at, and those that say what to do."""
         ticket, values = self.program.tickets[name], self.ticket(name)
         shipped = any(emit.ticket == name for emit in self.program.emits)
-        if values.masks is None or ticket.on_collapse == "ignore":
+        if values.masks is None or ticket.on_collapse == "ignore" or self._adapts(ticket):
             return
         if not ticket.on_collapse and not (shipped and self._can_be_wired(ticket)):
             return

@@ -77,6 +77,15 @@ def test_what_is_shipped_is_whole(request_: Request, tmp_path: Path) -> None:
     assert all(layer["sparsity"] < 0.1 for layer in artefact.layers)
 
 
+def test_a_mask_that_moves_little_is_not_asked_what_it_cuts(request_: Request) -> None:
+    """What the mask does not keep is there: nothing is cut, however few weights move."""
+    module = recipe_ir(request_, front(request_, Findings(), deep=True)[1])
+    assert not any(isinstance(op, lotto.CheckSignalOp) for op in module.ops)
+    Path("r.lotto").write_text(RECIPE.replace("lota(calibrate = 8 steps)", "imp"))
+    module = recipe_ir(request_, front(request_, Findings(), deep=True)[1])
+    assert any(isinstance(op, lotto.CheckSignalOp) for op in module.ops)
+
+
 def test_a_task_vector_without_a_task(request_: Request) -> None:
     wrong = RECIPE.replace("method = lota(calibrate = 8 steps)", "criterion = task_vector")
     Path("r.lotto").write_text(wrong)
