@@ -94,6 +94,9 @@ def put_in_place(folder: Path, output: Path, names: Iterable[str]) -> None:
     for name in names:
         staged, target = folder / name, output / name
         target.parent.mkdir(parents=True, exist_ok=True)
+        if staged.is_dir():
+            put_in_place(staged, target, [file.name for file in _files(staged)])
+            continue
         for companion in (staged, *_companions(staged)):
             _sync(companion)
         for companion in _companions(staged):
@@ -141,7 +144,7 @@ def emit(op: lotto.EmitOp, engine: Engine, folder: Path, progress: Progress) -> 
         op.ticket.data,
         op.kind.data,
         _sha256(path),
-        sum(p.stat().st_size for p in (path, *_companions(path))),
+        sum(p.stat().st_size for p in _files(path)),
         written.dense_bytes,
         written.layers,
         written.verified,
@@ -161,9 +164,10 @@ def _emit_onnx(
     format, values = str(options["format"]), str(options["values"])
     work = workload(options)
     known: Any = {"format": format, "workload": work, "orders": _orders(op, engine)}
-    layers = onnx.emit(model, path, mask, values=values, **known)
+    weights = _new_weights(op, engine)
+    layers = onnx.emit(model, path, mask, weights, values=values, **known)
     advance(1)
-    verified = onnx.verify(path, model, mask, **known)
+    verified = onnx.verify(path, model, mask, weights, **known)
     advance(1)
     for layer in layers:
         if layer.order:
@@ -193,7 +197,32 @@ def _emit_fx(
     return _Written(dense_bytes(network), rows, asdict(verified))
 
 
-_BACKENDS: Mapping[str, Callable[..., _Written]] = {"onnx": _emit_onnx, "fx": _emit_fx}
+def _emit_hf(
+    op: lotto.EmitOp, engine: Engine, folder: Path, mask: Masks, advance: Callable[[int], None]
+) -> _Written:
+    from lottoc.backends.hf.emit import emit, verify
+    from lottoc.layerwise.results import changed_layer
+
+    path, model = folder / op.path.data, engine.value(model_op(op.weights).result)
+    held = engine.value(op.weights)
+    masks = engine.value(op.masks) if op.masks is not None else {}
+
+    def changed(layer: str) -> NDArray[Any] | None:
+        return changed_layer(held, layer)
+
+    layers = emit(model, path, masks, changed)
+    advance(1)
+    verified = verify(model, path, masks, changed)
+    advance(1)
+    rows = [{**asdict(layer), "sparsity": layer.sparsity} for layer in layers]
+    return _Written(model.checkpoint.bytes, rows, verified)
+
+
+_BACKENDS: Mapping[str, Callable[..., _Written]] = {
+    "onnx": _emit_onnx,
+    "fx": _emit_fx,
+    "hf": _emit_hf,
+}
 
 
 def _orders(op: lotto.EmitOp, engine: Engine) -> dict[str, NDArray[np.int64] | None]:
@@ -209,6 +238,16 @@ def _orders(op: lotto.EmitOp, engine: Engine) -> dict[str, NDArray[np.int64] | N
     names = strings(op.ordered) if op.ordered is not None else []
     given = zip(names, map(engine.value, op.orders), strict=True)
     return dict.fromkeys(plain) | dict(given)
+
+
+def _new_weights(
+    op: lotto.EmitOp, engine: Engine
+) -> Callable[[str], NDArray[np.generic] | None] | None:
+    """The weights that took the place of an ONNX file's own; a torch model is exported with its."""
+    from lottoc.layerwise.results import NewWeights
+
+    held = engine.value(op.weights)
+    return held.changed if isinstance(held, NewWeights) else None
 
 
 def workload(options: Mapping[str, Any]) -> Workload:
@@ -251,8 +290,18 @@ def _sample(op: lotto.EmitOp, engine: Engine) -> NDArray[Any]:
     return sample
 
 
+def _files(path: Path) -> list[Path]:
+    """A file and its companions, or the files of a folder in the order of their names."""
+    return sorted(path.iterdir()) if path.is_dir() else [path, *_companions(path)]
+
+
 def _sha256(path: Path) -> str:
+    """Of a folder, that of the names and digests of its files."""
     digest = hashlib.sha256()
+    if path.is_dir():
+        for part in _files(path):
+            digest.update(f"{part.name} {_sha256(part)}\n".encode())
+        return digest.hexdigest()
     with path.open("rb") as file:
         while block := file.read(1 << 20):
             digest.update(block)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import tempfile
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any
 
 from lottoc.engine.store import Store
-from lottoc.lower.program import Data, Model
+from lottoc.lower.program import Data, Model, SourceKind
+from lottoc.lower.splits import NpzSplit
 from lottoc.signature import Layer, Signature
 
 
@@ -26,10 +28,14 @@ class Catalog:
     deep: bool = True
 
     def signature(
-        self, source: Literal["onnx", "torch"], path: Path, function: str
+        self, source: SourceKind, path: Path, function: str
     ) -> tuple[Signature | None, str]:
         """The signature, if it can be known, and the digest."""
-        return self._onnx(path) if source == "onnx" else self._torch(path, function)
+        if source == "onnx":
+            return self._onnx(path)
+        if source == "torch":
+            return self._torch(path, function)
+        return self._hf(source, path)
 
     def _onnx(self, path: Path) -> tuple[Signature, str]:
         from lottoc.frontends.onnx_model import open_onnx
@@ -40,16 +46,32 @@ class Catalog:
     def _torch(self, path: Path, function: str) -> tuple[Signature | None, str]:
         from lottoc.frontends.torch_digest import torch_digest
 
-        digest = torch_digest(path, function)
+        def signature() -> Signature:
+            from lottoc.frontends.torch_model import open_torch
+
+            return open_torch(path, function).signature()
+
+        return self._kept(torch_digest(path, function), signature)
+
+    def _hf(self, source: SourceKind, path: Path) -> tuple[Signature | None, str]:
+        from lottoc.frontends.hf_files import model_digest
+
+        def signature() -> Signature:
+            from lottoc.frontends.hf_model import open_hf
+
+            return open_hf(source, path, self.store).signature
+
+        return self._kept(model_digest(path), signature)
+
+    def _kept(self, digest: str, learn: Callable[[], Signature]) -> tuple[Signature | None, str]:
+        """A signature that is kept in the store, because to learn it costs the import of torch."""
         key = hashlib.sha256(f"signature {digest}".encode()).hexdigest()
         stored = self.store.get(key, ".json")
         if stored is not None:
             return _signature_from(json.loads(stored.read_bytes())), digest
         if not self.deep:
             return None, digest
-        from lottoc.frontends.torch_model import open_torch
-
-        signature = open_torch(path, function).signature()
+        signature = learn()
         text = json.dumps([asdict(layer) for layer in signature]).encode()
         self.store.put(key, lambda target: _write(target, text), ".json")
         return signature, digest
@@ -77,29 +99,30 @@ class Catalog:
 
         if model.source == "onnx":
             return layer_classes(open_onnx(model.path))
-        from lottoc.frontends.data import NpzSource, open_npz
+        if model.source != "torch":
+            return {}
+        from lottoc.frontends.data import open_npz
         from lottoc.frontends.torch_model import open_torch
 
         assert data is not None
         npz, torch_model = data.splits["train"], open_torch(model.path, model.function)
-        sample = open_npz(NpzSource(npz.path, npz.x, npz.y)).x[:2]
+        assert isinstance(npz, NpzSplit)
+        sample = open_npz(npz.source("train")).x[:2]
         with tempfile.TemporaryDirectory(prefix="lottoc-channels-") as folder:
             path = Path(folder) / "model.onnx"
             torch_model.export_onnx(torch_model.initial_state(model.seed), sample, path)
             return layer_classes(open_onnx(path))
 
     def _sample(self, data: Data) -> tuple[int, ...]:
-        from lottoc.frontends.data import NpzSource, npz_shape
+        from lottoc.frontends.data import npz_shape
 
-        npz = data.splits["train"]
-        return npz_shape(NpzSource(npz.path, npz.x, npz.y))[0]
+        npz = data.splits.get("train")
+        return npz_shape(npz.source("train"))[0] if isinstance(npz, NpzSplit) else ()
 
     def digest(self, data: Data) -> str:
         """Digest of the bytes of every file of a data set, and of what is read from them."""
-        from lottoc.frontends.data import NpzSource, data_digest
-
         hashes = [
-            f"{name} {data_digest(NpzSource(split.path, split.x, split.y))}"
+            f"{name} {_split_digest(split.source(name))}"
             for name, split in sorted(data.splits.items())
         ]
         return hashlib.sha256("\n".join(hashes).encode()).hexdigest()
@@ -109,8 +132,16 @@ class Catalog:
         from lottoc.frontends.data import NpzSource, npz_shape
 
         npz = data.splits[split]
+        assert isinstance(npz, NpzSplit)
         shape, _ = npz_shape(NpzSource(npz.path, npz.x, npz.y))
         return int(shape[0])
+
+
+def _split_digest(source: Any) -> str:
+    from lottoc.frontends.data import data_digest
+    from lottoc.frontends.text import TextSource, text_digest
+
+    return text_digest(source) if isinstance(source, TextSource) else data_digest(source)
 
 
 def _signature_from(layers: list[dict[str, object]]) -> Signature:

@@ -18,7 +18,7 @@ def of_program(recipe: Path, program: Program) -> tuple[Path, ...]:
     for model in program.models.values():
         found += _model(model.source, model.path)
     for data in program.data.values():
-        found += [split.path for split in data.splits.values()]
+        found += [path for split in data.splits.values() for path in split.files()]
     found += [Path(emit.target) for emit in program.emits if emit.target.endswith(".toml")]
     return tuple(dict.fromkeys(found))
 
@@ -46,10 +46,16 @@ def _model(source: str, path: Path) -> list[Path]:
         from lottoc.frontends.onnx_model import open_onnx
 
         return open_onnx(path).files()
+    if source in ("hf", "gguf"):
+        from lottoc.frontends.hf_files import model_files
+
+        return model_files(path)
     from lottoc.frontends.torch_digest import parts
 
     return sorted(parts(path))
 
 
 def _splits(splits: Iterable[Any]) -> Iterator[Path]:
-    return (Path(str(split["path"])) for split in splits)
+    from lottoc.lower.splits import split_of
+
+    return (path for split in splits for path in split_of(split).files())

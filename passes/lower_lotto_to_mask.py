@@ -20,7 +20,7 @@ from lottoc.ir.amounts import GLOBAL
 from lottoc.ir.place import pass_failed
 from lottoc.ir.plain import from_dictionary, string_array, strings, to_dictionary
 from lottoc.ir.types import LayerMaskType, LayerScoresType, StatisticsType, WeightType
-from lottoc.masks.allocate import pruned_count
+from lottoc.masks.allocate import BY_SCORES, pruned_count
 from lottoc.masks.patterns import UNSTRUCTURED, Pattern, parse
 from lottoc.masks.patterns.nm import NofM
 from lottoc.passes.orders import orders, with_orders
@@ -53,7 +53,7 @@ class _Lowering:
                 self._masks(op, self._shuffle(op))
             case lotto.RepairOp():
                 self._masks(op, self._repair(op))
-            case lotto.TrainSparseOp():
+            case lotto.TrainSparseOp() | lotto.ReconstructOp():
                 self._moved(op)
                 return
             case lotto.EmitOp() if op.masks in self.masks:
@@ -171,11 +171,14 @@ class _Lowering:
         within = [earlier[name] for name in names] if earlier is not None else []
         pattern, density = parse(op.pattern.data), Fraction(op.density.data)
         _check_fit(op, scores, pattern)
-        if op.scope.data == GLOBAL and pattern.ranks_together:
+        if op.scope.data in BY_SCORES and pattern.density is None:
+            kept = self._keep_shares(op, scores, within, pattern)
+        elif op.scope.data == GLOBAL and pattern.ranks_together:
             kept = self._keep_global(op, scores, within, pattern)
         else:
             shapes = [mask.scores_type(score).shape for score in scores]
-            counts = pattern.counts(op.scope.data, shapes, density)
+            scope = "uniform" if op.scope.data in BY_SCORES else op.scope.data
+            counts = pattern.counts(scope, shapes, density)
             ordered = self._orders(op, dict(zip(names, scores, strict=True)), earlier or {})
             kept = [
                 self._keep(op, score, before, count, pattern, ordered.get(name))
@@ -258,6 +261,22 @@ class _Lowering:
         self._add(op, repair)
         return dict(zip(names, repair.masks, strict=True))
 
+    @staticmethod
+    def _keep_shares(
+        op: lotto.PruneOp,
+        scores: Sequence[SSAValue],
+        within: Sequence[SSAValue],
+        pattern: Pattern,
+    ) -> list[SSAValue]:
+        types = [LayerMaskType(mask.scores_type(score).shape, pattern) for score in scores]
+        keep = mask.KeepSharesOp.build(
+            operands=[scores, within],
+            properties={"rule": op.scope, "density": op.density},
+            result_types=[types],
+        )
+        _Lowering._add(op, keep)
+        return list(keep.masks)
+
     def _binary(self, op: Any) -> PerLayer:
         lhs, rhs = self._of(op, op.lhs), self._of(op, op.rhs)
         if set(lhs) != set(rhs):
@@ -266,8 +285,8 @@ class _Lowering:
         layerwise = mask.LAYERWISE[op.name]
         return {name: self._add(op, layerwise(lhs[name], rhs[name])) for name in lhs}
 
-    def _moved(self, op: lotto.TrainSparseOp) -> None:
-        """Training gives all masks together: `mask.layer` takes them apart, a bundle of these
+    def _moved(self, op: lotto.TrainSparseOp | lotto.ReconstructOp) -> None:
+        """Some operations give all masks together: `mask.layer` takes them apart, a bundle of these
         stands for them wherever they are used."""
         if all(isinstance(use.operation, mask.LayerOp) for use in op.masks.uses):
             return

@@ -22,7 +22,7 @@ from xdsl.ir import Attribute, Operation, SSAValue
 from xdsl.passes import ModulePass
 from xdsl.rewriter import InsertPoint, Rewriter
 
-from lottoc.criteria import CRITERIA, criterion_class, rounds
+from lottoc.criteria import CRITERIA, SOLVERS, criterion_class, needs, rounds
 from lottoc.diagnostics import Diagnostic, RecipeError, did_you_mean
 from lottoc.fields import OptionError, build
 from lottoc.ir import lotto
@@ -201,7 +201,7 @@ class IrLab:
             masks = None
         elif self.find.data is not None:
             data = self.find.data
-            properties |= {"split": StringAttr("train"), "training": self._setting()}
+            properties |= {"split": StringAttr(self._split()), "training": self._setting()}
         return self._add(
             lotto.ScoreOp.build(
                 operands=[weights, data, masks],
@@ -246,6 +246,37 @@ class IrLab:
             within = self.prune(self.score(weights, within), stage, within)
         assert within is not None
         return within
+
+    def cut(self, weights: SSAValue, target: Target) -> tuple[SSAValue, SSAValue]:
+        """`lotto.reconstruct` for criteria that change weights; `select` for all others."""
+        if self.find.criterion.data not in SOLVERS:
+            return self.select(weights, target), weights
+        if self.find.data is None:
+            name = self.find.criterion.data
+            raise pass_failed(self.find, f'"{name}" looks at data, and there is none')
+        op = lotto.ReconstructOp.build(
+            operands=[weights, self.find.data],
+            properties={
+                "criterion": self.find.criterion,
+                "options": self.find.criterion_options,
+                "layers": self.find.layers,
+                "split": StringAttr(self._split()),
+                "scope": self.find.scope,
+                "density": StringAttr(target.density),
+                "pattern": StringAttr(target.pattern),
+            },
+            result_types=[MasksType(lotto.model_of(weights)), weights.type],
+        )
+        self._add(op)
+        return op.masks, op.result
+
+    def _split(self) -> str:
+        """Activations are looked at on the calibration split, where the data has one."""
+        data = self.find.data.owner if self.find.data is not None else None
+        splits = data.splits.data if isinstance(data, lotto.DataOp) else {}
+        name = self.find.criterion.data
+        wanted = name in SOLVERS or "activations" in needs(name)
+        return "calibration" if wanted and "calibration" in splits else "train"
 
     def observe(self, moment: str, weights: SSAValue, masks: SSAValue) -> None:
         """`lotto.observe` of sparsity, and of accuracy where there is test data."""

@@ -12,19 +12,27 @@ from lottoc.statistics import Need, statistic_class
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from lottoc.layerwise.reconstruct import Solver
     from lottoc.signature import Layer
 
 CRITERIA = {
     "grasp": "lottoc.criteria.grasp:Grasp",
     "magnitude": "lottoc.criteria.magnitude:Magnitude",
     "obd": "lottoc.criteria.obd:Obd",
+    "obs": "lottoc.criteria.obs:Obs",
     "random": "lottoc.criteria.random:Random",
     "snip": "lottoc.criteria.snip:Snip",
     "synflow": "lottoc.criteria.synflow:Synflow",
     "task_vector": "lottoc.criteria.task_vector:TaskVector",
+    "wanda": "lottoc.criteria.wanda:Wanda",
 }
 
-PLANNED = frozenset({"sparsegpt", "wanda"})
+SOLVERS = {
+    "sparsegpt": "lottoc.criteria.sparsegpt:SparseGpt",
+}
+"""Criteria that choose masks and change weights together, layer after layer."""
+
+PLANNED: frozenset[str] = frozenset()
 """Criteria that the language knows by name and refuses until they are built."""
 
 
@@ -44,6 +52,18 @@ class Criterion(Protocol):
         """Scores of the weight's shape, float32 or float64; the highest are kept."""
 
 
+def solver_class(name: str) -> type[Solver]:
+    """The class of a criterion that changes weights; `KeyError` if there is none of that name."""
+    module, _, attribute = SOLVERS[name].partition(":")
+    found: type[Solver] = getattr(import_module(module), attribute)
+    return found
+
+
+def options_class(name: str) -> type[Any]:
+    """The dataclass whose fields are a criterion's options."""
+    return solver_class(name) if name in SOLVERS else criterion_class(name)
+
+
 def criterion_class(name: str) -> type[Criterion]:
     """The class of a criterion; `KeyError` if there is none of that name."""
     module, _, attribute = CRITERIA[name].partition(":")
@@ -53,6 +73,8 @@ def criterion_class(name: str) -> type[Criterion]:
 
 def needs(name: str) -> frozenset[Need]:
     """What a criterion cannot do without; nothing, if it looks at weights alone."""
+    if name in SOLVERS:
+        return frozenset({"activations", "inputs"})
     statistic = criterion_class(name).statistic
     return frozenset() if statistic is None else statistic_class(statistic).needs
 
@@ -71,4 +93,4 @@ def statistic_options(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
 
 def rounds(name: str, options: Mapping[str, Any]) -> int:
     """In how many rounds a criterion prunes, scoring anew in each; 1 for most."""
-    return int(options.get("rounds", getattr(criterion_class(name), "rounds", 1)))
+    return int(options.get("rounds", getattr(options_class(name), "rounds", 1)))

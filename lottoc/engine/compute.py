@@ -9,6 +9,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Protocol, cast
@@ -30,7 +31,7 @@ from lottoc.masks.mask import Mask, load_masks, save_masks, shuffle
 from lottoc.masks.patterns import Pattern
 from lottoc.masks.select import Each, NonFiniteScores, check_finite
 from lottoc.masks.wiring_file import load_wiring, save_wiring
-from lottoc.progress import Progress
+from lottoc.progress import Progress, Silent
 from lottoc.proxies import proxy_class
 from lottoc.signature import Layer
 from lottoc.statistics import statistic_class
@@ -120,8 +121,17 @@ def _load_orders(path: Path) -> Sequence[Any]:
     return [np.array(order, np.int64) for order in json.loads(path.read_bytes())]
 
 
-NUMBERS = Kind(".json", _save_numbers, _load_numbers)
-ORDERS = Kind(".json", _save_orders, _load_orders)
+def _save_solved(path: Path, results: Sequence[Any]) -> None:
+    from lottoc.layerwise.results import save
+
+    save(path, results[1])
+
+
+def _load_solved(path: Path) -> Sequence[Any]:
+    from lottoc.layerwise.results import SolvedFile, StoredMasks
+
+    file = SolvedFile(path)
+    return [StoredMasks(file), file]
 
 
 def _save_sparse(path: Path, results: Sequence[Any]) -> None:
@@ -136,12 +146,16 @@ def _load_sparse(path: Path) -> Sequence[Any]:
     return [state.masks(), state.without_masks()]
 
 
+NUMBERS = Kind(".json", _save_numbers, _load_numbers)
+ORDERS = Kind(".json", _save_orders, _load_orders)
 MASKS = Kind(".masks", _save_masks, _load_masks)
 STATE = Kind(".state", _save_state, _load_state)
 STATISTIC = Kind(".statistic", _save_statistic, _load_statistic)
 SPARSE = Kind(".state", _save_sparse, _load_sparse)
 """Masks and weights that were trained together."""
 WIRING = Kind(".wiring", _save_wiring, _load_wiring)
+SOLVED = Kind(".solved", _save_solved, _load_solved)
+"""Masks and weights that were solved for together."""
 
 
 def kind_of(op: Operation) -> Kind | None:
@@ -159,6 +173,8 @@ def kind_of(op: Operation) -> Kind | None:
             return NUMBERS
         case mask.OrderOp():
             return ORDERS
+        case lotto.ReconstructOp():
+            return SOLVED
         case lotto.GatherOp():
             # under masks it serves one round of many, whose outcome, the masks, is kept
             return STATISTIC if op.masks is None else None
@@ -193,28 +209,36 @@ def open_model(source: str, path: str, function: str) -> Any:
         from lottoc.frontends.onnx_model import open_onnx
 
         return open_onnx(Path(path))
+    if source in ("hf", "gguf"):
+        from lottoc.engine.store import Store, default_root
+        from lottoc.frontends.hf_model import open_hf
+
+        return open_hf(source, Path(path), Store(default_root()))
     from lottoc.frontends.torch_model import open_torch
 
     return open_torch(Path(path), function)
 
 
 @lru_cache(maxsize=4)
-def _open_npz(path: str, x: str, y: str) -> Any:
-    from lottoc.frontends.data import NpzSource, open_npz
+def _open_npz(source: Any) -> Any:
+    from lottoc.frontends.data import open_npz
 
-    return open_npz(NpzSource(Path(path), x, y))
+    return open_npz(source)
 
 
 @dataclass(frozen=True)
 class DataSet:
     """A data set whose splits are read when first used."""
 
-    splits: Mapping[str, Mapping[str, str]]
+    splits: Mapping[str, Any]
 
     def split(self, name: str) -> Any:
-        """The arrays of a split."""
-        split = self.splits[name]
-        return _open_npz(split["path"], split["x"], split["y"])
+        """The arrays of a split of an npz file; of others, where they come from."""
+        from lottoc.lower.splits import NpzSplit, split_of
+
+        split = split_of(self.splits[name])
+        source = split.source(name)
+        return _open_npz(source) if isinstance(split, NpzSplit) else source
 
 
 def _model(op: lotto.ModelOp, value: Value) -> Any:
@@ -222,7 +246,7 @@ def _model(op: lotto.ModelOp, value: Value) -> Any:
 
 
 def _data(op: lotto.DataOp, value: Value) -> DataSet:
-    return DataSet(cast(Mapping[str, Mapping[str, str]], from_dictionary(op.splits)))
+    return DataSet(from_dictionary(op.splits))
 
 
 def _weight(op: mask.WeightOp, value: Value) -> np.ndarray:
@@ -265,7 +289,18 @@ def _score(op: mask.ScoreOp, value: Value) -> np.ndarray:
     return scores if op.inverted is None else np.negative(scores)
 
 
-def _gather(op: lotto.GatherOp, value: Value) -> Mapping[str, np.ndarray]:
+def _gather(
+    op: lotto.GatherOp, value: Value, progress: Progress | None = None
+) -> Mapping[str, np.ndarray]:
+    shape = statistic_class(op.statistic.data)
+    if "activations" in shape.needs and "gradients" not in shape.needs:
+        from lottoc.engine.calibrate import gather
+
+        return gather(op, value, progress or Silent())
+    return _differentiate(op, value)
+
+
+def _differentiate(op: lotto.GatherOp, value: Value) -> Mapping[str, np.ndarray]:
     from lottoc.statistics.network import TorchNetwork
     from lottoc.training.settings import fixed_threads
 
@@ -360,10 +395,21 @@ def _arrays(masks: Mapping[str, Mask]) -> dict[str, np.ndarray]:
 
 
 def _gather_stored(op: lotto.GatherOp, value: Value, bench: Bench) -> list[Any]:
-    return [_gather(op, value)]
+    return [_gather(op, value, bench.progress)]
+
+
+def _reconstruct(op: lotto.ReconstructOp, value: Value, bench: Bench) -> list[Any]:
+    from lottoc.engine.calibrate import solve
+
+    solved = solve(op, value, bench)
+    return [solved, solved]
 
 
 def _evaluate(op: lotto.EvaluateOp, value: Value, bench: Bench) -> list[Any]:
+    if op.metric.data == "perplexity":
+        from lottoc.engine.calibrate import perplexity
+
+        return [perplexity(op, value, bench)]
     from lottoc.training.loop import evaluate
 
     model = value(model_op(op.weights).result)
@@ -452,6 +498,23 @@ def _keep_global(op: mask.KeepGlobalOp, value: Value, bench: Bench) -> list[Any]
     return masks
 
 
+def _keep_shares(op: mask.KeepSharesOp, value: Value, bench: Bench) -> list[Any]:
+    from lottoc.masks.shares import RULES
+
+    scores, masks = Each(op.scores, value), []
+    with _selecting(op, op.scores):
+        counts = RULES[op.rule.data](scores, op.share)
+        for index, (result, count) in enumerate(zip(op.masks, counts, strict=True)):
+            type_ = mask.mask_type(result)
+            share = Fraction(count, type_.size)
+            (kept,) = type_.pattern.counts("layerwise", [type_.shape], share)
+            within = value(op.within[index]).to_bool() if op.within else None
+            kept_mask = type_.pattern.keep(scores[index], kept, within)
+            _check_law(type_.pattern, kept_mask, kept, within is not None)
+            masks.append(Mask.from_bool(kept_mask))
+    return masks
+
+
 def _check_law(pattern: Pattern, result: np.ndarray, kept: int | None, restricted: bool) -> None:
     """No mask comes out that is not what its type says."""
     if pattern.holds(result) and kept in (None, np.count_nonzero(result)):
@@ -498,6 +561,7 @@ STORED: Mapping[type[Operation], Callable[[Any, Value, Bench], list[Any]]] = {
     lotto.TrainOp: _train,
     lotto.GatherOp: _gather_stored,
     lotto.TrainSparseOp: _train_sparse,
+    lotto.ReconstructOp: _reconstruct,
     lotto.EvaluateOp: _evaluate,
     lotto.ProxyOp: _proxy,
     lotto.MeasureOp: _measure,
@@ -506,6 +570,7 @@ STORED: Mapping[type[Operation], Callable[[Any, Value, Bench], list[Any]]] = {
     mask.KeepOp: _keep,
     mask.OrderOp: _order,
     mask.KeepGlobalOp: _keep_global,
+    mask.KeepSharesOp: _keep_shares,
     mask.AndOp: _binary,
     mask.OrOp: _binary,
     mask.XorOp: _binary,

@@ -30,6 +30,8 @@ def _words(op: Operation) -> str:
             return f"order of channels for {_names([_layer_of(score) for score in op.scores])}"
         case lotto.ProxyOp():
             return f"proxy {op.proxy.data} of {lotto.model_of(op.weights)}"
+        case lotto.ReconstructOp():
+            return f"reconstruct by {op.criterion.data}"
         case lotto.GatherOp():
             return f"gather {op.statistic.data}"
     layer = _layer(op)

@@ -21,6 +21,7 @@ from lottoc.engine.describe import describe
 from lottoc.engine.keys import Keys
 from lottoc.engine.store import Store
 from lottoc.ir import lotto
+from lottoc.ir.plain import strings
 from lottoc.progress import Progress, Trace, untraced
 
 
@@ -67,7 +68,12 @@ class Engine:
             self._make_all(self._needed([value])[0], block.ops)
             path = self._path(op, kind)
             assert path is not None
-        return kind.load(path)[value.index]
+        result = kind.load(path)[value.index]
+        if isinstance(op, lotto.ReconstructOp) and value is op.result:
+            from lottoc.layerwise.results import NewWeights
+
+            return NewWeights(self.value(op.weights), result)
+        return result
 
     def _passing(self, op: Operation) -> Any:
         return TRANSIENT[type(op)](op, self.value)
@@ -118,6 +124,10 @@ class Engine:
         results = STORED[type(op)](op, self.value, Bench(self.store, self.progress, key, label))
         self.store.put(key, lambda path: save(path, results), kind.suffix)
         self.store.drop_partial(key)
+        if isinstance(op, lotto.ReconstructOp):
+            from lottoc.engine.calibrate import drop_parts
+
+            drop_parts(self.store, key, strings(op.layers))
         self.trace("computed", describe(op), key)
         self.computed += 1
         self.trained += isinstance(op, lotto.TRAININGS)

@@ -29,6 +29,14 @@ class NpzSource:
 
 
 @dataclass(frozen=True)
+class InputsSource:
+    """Arrays of an npz file for inputs of a model: (input, array) pairs, examples along axis 0."""
+
+    file: Path
+    inputs: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
 class Arrays:
     """Examples [n, …] as float32 (or int64, for tokens), and class ids [n] as int64."""
 
@@ -72,7 +80,29 @@ def npz_shape(source: NpzSource) -> tuple[tuple[int, ...], np.dtype[Any]]:
     return shape, dtype
 
 
-def data_digest(source: NpzSource) -> str:
+def open_inputs(source: InputsSource) -> dict[str, NDArray[Any]]:
+    """Arrays by the input they are for, in the types of the file.
+
+    Raises `InputError`: data-not-found, npz-invalid, npz-key, npz-object-array, data-type,
+    data-length, data-empty, data-not-finite.
+    """
+    arrays: dict[str, NDArray[Any]] = {}
+    for name, key in source.inputs:
+        array = arrays[name] = _read(source, key)
+        if array.dtype.kind not in "iubf":
+            raise _wrong(source, "data-type", f'"{key}" holds {array.dtype}, not numbers')
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
+            raise _wrong(source, "data-not-finite", f'"{key}" holds a number that is not finite')
+    counts = {len(array) for array in arrays.values()}
+    if len(counts) > 1:
+        said = ", ".join(f'"{key}" {len(arrays[name])}' for name, key in source.inputs)
+        raise _wrong(source, "data-length", f"arrays differ in their number of examples: {said}")
+    if not counts or not counts.pop():
+        raise _wrong(source, "data-empty", "there are no examples")
+    return arrays
+
+
+def data_digest(source: NpzSource | InputsSource) -> str:
     """SHA-256 over the file and the names of the arrays that are read from it.
 
     Raises `InputError` (data-not-found).
@@ -82,12 +112,18 @@ def data_digest(source: NpzSource) -> str:
             content = hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise _not_found(source, error) from error
-    names = f"{len(source.x)} {source.x} {source.y}"
+    if isinstance(source, InputsSource):
+        names = repr(source.inputs)
+    else:
+        names = f"{len(source.x)} {source.x} {source.y}"
     return hashlib.sha256(f"{content}\n{names}".encode()).hexdigest()
 
 
+AnySource = NpzSource | InputsSource
+
+
 @contextmanager
-def _member(source: NpzSource, key: str) -> Iterator[Any]:
+def _member(source: AnySource, key: str) -> Iterator[Any]:
     """The open file of one array; whatever is wrong with the bytes read becomes npz-invalid."""
     try:
         file = source.file.open("rb")
@@ -122,7 +158,7 @@ _DAMAGE = (
 """What zipfile and numpy raise on damaged bytes."""
 
 
-def _read(source: NpzSource, key: str) -> NDArray[Any]:
+def _read(source: AnySource, key: str) -> NDArray[Any]:
     with _member(source, key) as file:
         try:
             array = npy.read_array(file, allow_pickle=False)
@@ -190,26 +226,26 @@ def _shape(array: NDArray[Any]) -> str:
     return "×".join(map(str, array.shape))
 
 
-def _single(source: NpzSource, key: str) -> InputError:
+def _single(source: AnySource, key: str) -> InputError:
     return _wrong(source, "data-length", f'"{key}" is a single number, not one row an example')
 
 
-def _no_key(source: NpzSource, key: str, keys: list[str]) -> InputError:
+def _no_key(source: AnySource, key: str, keys: list[str]) -> InputError:
     return _wrong(source, "npz-key", f'there is no array "{key}"', *did_you_mean(key, keys))
 
 
-def _not_found(source: NpzSource, error: OSError) -> InputError:
+def _not_found(source: AnySource, error: OSError) -> InputError:
     reason = error.strerror or str(error)
     help = "paths in a recipe are relative to the recipe's own folder"
     return _wrong(source, "data-not-found", f"cannot read the data: {reason}", help)
 
 
-def _damaged(source: NpzSource, error: BaseException) -> InputError:
+def _damaged(source: AnySource, error: BaseException) -> InputError:
     said = str(error).strip().splitlines()
     reason = said[0] if said else type(error).__name__
     help = "save it again with  numpy.savez"
     return _wrong(source, "npz-invalid", f"not an npz file, or damaged: {reason}", help)
 
 
-def _wrong(source: NpzSource, code: str, message: str, *help: str) -> InputError:
+def _wrong(source: AnySource, code: str, message: str, *help: str) -> InputError:
     return input_error(code, message, file=str(source.file), help=help)

@@ -35,13 +35,26 @@ class Weight:
     transposed: bool
     uses: tuple[str, ...]
     others: tuple[str, ...]
+    readers: tuple[Reader, ...] = ()
+
+
+@dataclass(frozen=True)
+class Reader:
+    """A node that multiplies by a weight: `index` is which of its inputs the weight is."""
+
+    node: Node
+    index: int
 
 
 @dataclass
 class _Use:
     kind: LayerKind
     transposed: bool
-    node: Node
+    reader: Reader
+
+    @property
+    def node(self) -> Node:
+        return self.reader.node
 
 
 @dataclass(frozen=True)
@@ -133,6 +146,7 @@ class LayerFinder:
             first.transposed,
             tuple(readers),
             tuple(others + turned),
+            tuple(use.reader for use in uses),
         )
 
     def _walk(self, nodes: list[Node], scope: _Scope, depth: int) -> None:
@@ -178,7 +192,7 @@ class LayerFinder:
         if node.domain in ("", "ai.onnx"):
             for index, kind, flip in _weight_inputs(node, scope):
                 claimed.add(index)
-                self._claim(node, scope[node.inputs[index]], kind, flip)
+                self._claim(Reader(node, index), scope[node.inputs[index]], kind, flip)
         for index in _OTHER_WEIGHTS.get(node.op, ()):
             source = scope.get(node.inputs[index]) if index < len(node.inputs) else None
             if source and len(source.stored.dims) >= 2 and index not in claimed:
@@ -190,7 +204,8 @@ class LayerFinder:
                 label = node.name or node.op
                 self.others.setdefault(scope[name].stored.name, []).append(label)
 
-    def _claim(self, node: Node, source: _Source, kind: LayerKind, flip: bool) -> None:
+    def _claim(self, reader: Reader, source: _Source, kind: LayerKind, flip: bool) -> None:
+        node = reader.node
         rank = len(source.stored.dims)
         where = f"{node.op} {node.name}".rstrip()
         if source.obstacle:
@@ -202,7 +217,7 @@ class LayerFinder:
             self._refuse(source, f"{where} is no 1-, 2- or 3-dimensional convolution")
         else:
             turned = source.transposed != flip
-            self.uses.setdefault(source.stored.name, []).append(_Use(kind, turned, node))
+            self.uses.setdefault(source.stored.name, []).append(_Use(kind, turned, reader))
 
     def _refuse(self, source: _Source, reason: str) -> None:
         self.obstacles.setdefault(source.stored.name, reason)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lottoc.frontends.onnx_file import OnnxFile
 from lottoc.frontends.onnx_layers import LayerFinder, Stored, Weight
@@ -15,6 +16,9 @@ from lottoc.signature import Signature
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+    from lottoc.layerwise.onnx_walk import OnnxWalk
+    from lottoc.layerwise.walk import Batch
 
 
 class OnnxModel:
@@ -54,6 +58,18 @@ class OnnxModel:
         with self.file.damage_is_an_error():
             stored = self.tensor(name).read()
         return stored.T if self.weights[name].transposed else stored
+
+    def walk(self, changed: Callable[[str], NDArray[Any] | None]) -> OnnxWalk:
+        """A way through the network, with the weights that `changed` gives in the file's place."""
+        from lottoc.layerwise.onnx_walk import OnnxWalk
+
+        return OnnxWalk(self, changed)
+
+    def batches(self, data: Any) -> list[Batch]:
+        """Examples of a data set as the model's inputs want them."""
+        from lottoc.layerwise.onnx_batches import onnx_batches
+
+        return onnx_batches(self, data)
 
     @property
     def shared(self) -> dict[str, tuple[str, ...]]:

@@ -9,7 +9,7 @@ from xdsl.dialects.builtin import DictionaryAttr, IntegerAttr, StringAttr
 from xdsl.utils.exceptions import VerifyException
 
 from lottoc.ir.plain import is_plain
-from lottoc.masks.allocate import SCOPES
+from lottoc.masks.allocate import BY_SCORES, SCOPES
 from lottoc.masks.patterns import parse
 
 _FRACTION = re.compile(r"([0-9]{1,1000})(?:/([0-9]{1,1000}))?")
@@ -34,7 +34,7 @@ def check_pattern(pattern: StringAttr) -> None:
 
 def check_scope(scope: StringAttr) -> None:
     """`global`, or one of those that fix each layer's count."""
-    known = (GLOBAL, *SCOPES)
+    known = (GLOBAL, *SCOPES, *BY_SCORES)
     if scope.data not in known:
         raise VerifyException(f'scope "{scope.data}" is not one of {", ".join(known)}')
 

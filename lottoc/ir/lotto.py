@@ -46,6 +46,7 @@ from lottoc.ir.lotto_outcome import (
     TicketOp,
 )
 from lottoc.ir.lotto_rank import ProxyOp, RankOp
+from lottoc.ir.lotto_reconstruct import ReconstructOp
 from lottoc.ir.lotto_scores import GatherOp, ScoreOp
 from lottoc.ir.lotto_signal import CheckSignalOp, RepairOp, WiringOp
 from lottoc.ir.lotto_sparse import FRESH, KEEP, DifferenceOp, TrainSparseOp, check_steps
@@ -90,6 +91,7 @@ __all__ = [
     "ProxyOp",
     "PruneOp",
     "RankOp",
+    "ReconstructOp",
     "RepairOp",
     "RequireOp",
     "ScoreOp",
@@ -310,6 +312,7 @@ LottoDialect = Dialect(
         ScoreOp,
         GatherOp,
         PruneOp,
+        ReconstructOp,
         AndOp,
         OrOp,
         XorOp,

@@ -19,6 +19,7 @@ from xdsl.utils.exceptions import VerifyException
 
 from lottoc.ir.amounts import check_density, check_pattern, check_plain, check_scope
 from lottoc.ir.whole import DATA, MASKS, WEIGHTS
+from lottoc.masks.allocate import BY_SCORES
 
 FRESH = "fresh"
 KEEP = "keep"
@@ -81,6 +82,8 @@ class TrainSparseOp(IRDLOperation):
         """Steps go forward; amounts can be kept."""
         check_steps(self.first, self.last, self.optimizer)
         check_scope(self.scope)
+        if self.scope.data in BY_SCORES:
+            raise VerifyException(f"scope {self.scope.data} needs scores, and masks move without")
         check_density(self.density)
         check_pattern(self.pattern)
         check_plain(training=self.training, options=self.options)

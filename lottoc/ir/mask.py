@@ -26,6 +26,7 @@ from xdsl.traits import Pure
 from xdsl.utils.exceptions import VerifyException
 
 from lottoc.ir.amounts import check_plain, check_seed
+from lottoc.ir.mask_shares import KeepSharesOp as KeepSharesOp
 from lottoc.ir.types import (
     LayerMaskType,
     LayerScoresType,
@@ -401,6 +402,7 @@ MaskDialect = Dialect(
         KeepOp,
         OrderOp,
         KeepGlobalOp,
+        KeepSharesOp,
         AndOp,
         OrOp,
         XorOp,

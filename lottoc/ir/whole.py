@@ -31,7 +31,7 @@ WIRING = ParamAttrConstraint(WiringType, (_M,))
 DATA = eq(DataType())
 NUMBER = eq(Float64Type())
 
-EVALUATED = ("accuracy", "loss")
+EVALUATED = ("accuracy", "loss", "perplexity")
 MEASURED = ("sparsity", "params", "collapsed")
 
 

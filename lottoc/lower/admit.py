@@ -6,10 +6,10 @@ are there and are those it was made from, and every name and option is one that 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 from xdsl.dialects.builtin import DictionaryAttr, ModuleOp
 from xdsl.ir import Operation, SSAValue
@@ -22,8 +22,9 @@ from lottoc.ir import lotto, mask
 from lottoc.ir.place import labels
 from lottoc.ir.plain import from_dictionary
 from lottoc.lower.emits import KINDS, inside_output
-from lottoc.lower.program import Data, NpzSplit
+from lottoc.lower.program import SOURCES, Data, SourceKind
 from lottoc.lower.sources import LOSSES, OPTIMIZERS, SCHEDULES
+from lottoc.lower.splits import Split, split_of
 from lottoc.proxies import PROXIES, proxy_class
 from lottoc.statistics import STATISTICS, statistic_class
 from lottoc.training.spec import TrainingSpec
@@ -58,13 +59,6 @@ class _Artefact:
     batch: tuple[int, ...] = (1,)
 
 
-@dataclass(frozen=True)
-class _Split:
-    path: str
-    x: str
-    y: str
-
-
 _RELATIVE = "paths in IR are relative to the folder that lottoc runs in"
 
 
@@ -97,7 +91,7 @@ class _Check:
                 self._training(op)
                 self._update(op)
             case lotto.EvaluateOp():
-                self._torch(op, op.weights)
+                self._measured(op)
                 self._split(op, op.data, op.split.data)
                 setting = self._build(op, _Setting, op.training)
                 self._known(op, setting, loss=LOSSES)
@@ -107,6 +101,8 @@ class _Check:
                 self._gather(op)
             case lotto.ProxyOp():
                 self._proxy(op)
+            case lotto.ReconstructOp():
+                self._solver(op)
             case mask.ScoreOp():
                 self._criterion(op)
             case lotto.TicketOp():
@@ -140,13 +136,13 @@ class _Check:
     def _model(self, op: lotto.ModelOp) -> None:
         name, source = op.model.data, op.source.data
         self.sources[name] = source
-        if source not in ("onnx", "torch"):
-            self._wrong(op, f'unknown source "{source}"', did_you_mean(source, ("onnx", "torch")))
+        if source not in SOURCES:
+            self._wrong(op, f'unknown source "{source}"', did_you_mean(source, SOURCES))
             return
         if (source == "torch") != (op.function is not None):
             self._wrong(op, "a torch model, and no other, is made by a function")
             return
-        kind = cast(Literal["onnx", "torch"], source)
+        kind = cast(SourceKind, source)
         function = op.function.data if op.function else ""
         try:
             signature, digest = self.catalog.signature(kind, Path(op.path.data), function)
@@ -158,21 +154,20 @@ class _Check:
             self._wrong(op, f'model "{name}" has other layers than its file')
 
     def _data(self, op: lotto.DataOp) -> None:
-        made: dict[str, NpzSplit] = {}
+        made: dict[str, Split] = {}
         for name, options in from_dictionary(op.splits).items():
             try:
-                split = build(_Split, cast(Mapping[str, Any], options))
+                made[name] = split_of(options)
             except (OptionError, TypeError) as error:
                 self._wrong(op, f'split "{name}": {error}')
                 return
-            made[name] = NpzSplit(Path(split.path), split.x, split.y)
         self.splits[op.result] = frozenset(made)
         try:
             digest = self.catalog.digest(Data(op.data.data, made, self._span(op)))
         except InputError as error:
             self._absorb(op, error)
             return
-        files = ", ".join(sorted({str(split.path) for split in made.values()}))
+        files = ", ".join(sorted({str(f) for split in made.values() for f in split.files()}))
         self._same(op, f'data "{op.data.data}"', files, digest, op.digest.data)
 
     def _absorb(self, op: Operation, error: InputError) -> None:
@@ -197,8 +192,21 @@ class _Check:
 
     def _torch(self, op: Operation, weights: SSAValue) -> None:
         name = lotto.model_of(weights)
-        if self.sources.get(name) == "onnx":
+        source = self.sources.get(name)
+        if source == "onnx":
             self._wrong(op, f'{op.name} needs a torch model, and "{name}" is an ONNX file')
+        elif source in ("hf", "gguf"):
+            self._wrong(op, f'{op.name} needs a torch model, and "{name}" is of {source}')
+
+    def _not_torch(self, op: Operation, weights: SSAValue) -> None:
+        name = lotto.model_of(weights)
+        if self.sources.get(name) == "torch":
+            self._wrong(op, f'{op.name} does not look into "{name}", which is a torch model')
+
+    def _measured(self, op: lotto.EvaluateOp) -> None:
+        source = self.sources.get(lotto.model_of(op.weights), "torch")
+        if op.metric.data not in SOURCES.get(cast(SourceKind, source), ()):
+            self._wrong(op, f"{op.metric.data} is not measured of a model of {source}")
 
     def _split(self, op: Operation, data: SSAValue, name: str) -> None:
         known = self.splits.get(data)
@@ -235,13 +243,26 @@ class _Check:
         if found != wanted:
             self._wrong(op, f'"{name}" is made from {_said(wanted)}, not from {_said(found)}')
 
+    def _solver(self, op: lotto.ReconstructOp) -> None:
+        name = op.criterion.data
+        if name not in criteria.SOLVERS:
+            known = did_you_mean(name, criteria.SOLVERS)
+            self._wrong(op, f'"{name}" is no criterion that changes weights', known)
+            return
+        self._build(op, criteria.solver_class(name), op.options)
+        self._not_torch(op, op.weights)
+        self._split(op, op.data, op.split.data)
+
     def _gather(self, op: lotto.GatherOp) -> None:
         name = op.statistic.data
         if name not in STATISTICS:
             self._wrong(op, f'there is no statistic "{name}"', did_you_mean(name, STATISTICS))
             return
-        self._torch(op, op.weights)
         shape = statistic_class(name)
+        if shape.needs & {"gradients", "labels"}:
+            self._torch(op, op.weights)
+        elif "activations" in shape.needs:
+            self._not_torch(op, op.weights)
         self._build(op, shape, op.options)
         if op.data is not None and op.split is not None:
             self._split(op, op.data, op.split.data)

@@ -28,7 +28,7 @@ class Shape:
 
 SHAPES: Mapping[str, Shape] = {
     "model": Shape(("source",), ("seed",)),
-    "data": Shape(("train",), ("test",), planned=("calibration",)),
+    "data": Shape((), ("train", "test", "calibration")),
     "training": Shape(
         ("optimizer", "batch", "length"),
         ("schedule", "warmup", "loss", "seed", "threads", "clip_norm"),

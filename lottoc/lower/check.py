@@ -14,7 +14,17 @@ from lottoc.lower.blocks import PLANNED_BLOCKS, SHAPES, known_blocks
 from lottoc.lower.emits import check_emit
 from lottoc.lower.expressions import Expressions, made_from_themselves
 from lottoc.lower.imports import bring_in, used
-from lottoc.lower.program import Data, Emit, Model, Program, Requirement, Sanity, Ticket, Training
+from lottoc.lower.program import (
+    SOURCES,
+    Data,
+    Emit,
+    Model,
+    Program,
+    Requirement,
+    Sanity,
+    Ticket,
+    Training,
+)
 from lottoc.lower.ranks import check_rank
 from lottoc.lower.read import Reader
 from lottoc.lower.sanity import check_sanity
@@ -189,8 +199,14 @@ class _Checker:
             self.findings.error("cyclic-ticket", message, ticket.span)
         sanities = self._sanities(found, data)
         expressions.sanities = {sanity.name: sanity for sanity in sanities}
-        expressions.evaluated = lambda name: name not in found or self._has_test(found[name], data)
-        expressions.trainable = lambda name: models[found[name].model].source == "torch"
+        expressions.evaluated = lambda name, metric: (
+            name not in found
+            or (
+                metric in SOURCES[models[found[name].model].source]
+                and self._has_test(found[name], data)
+            )
+        )
+        expressions.source = lambda name: models[found[name].model].source
         requirements = tuple(
             r
             for i in self.items
@@ -228,10 +244,11 @@ class _Checker:
             return None
         (model,) = models.values()
         trained = model.source == "torch" and len(trainings) == 1 and len(data) == 1
+        shown = trained or (model.source in ("hf", "gguf") and len(data) == 1)
         return Ticket(
             "dense",
             model.name,
-            next(iter(data)) if trained else None,
+            next(iter(data)) if shown else None,
             next(iter(trainings)) if trained else None,
             model.span,
         )

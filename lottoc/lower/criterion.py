@@ -9,6 +9,7 @@ from lottoc.diagnostics import Label
 from lottoc.grammar import syntax
 from lottoc.lower.program import Criterion, Model
 from lottoc.lower.read import Reader
+from lottoc.signature import Layer
 
 
 def read_criterion(
@@ -25,10 +26,11 @@ def read_criterion(
     if name in criteria.PLANNED:
         reader.not_yet(f'the criterion "{name}"', value.span)
         return None
-    if name not in criteria.CRITERIA:
-        reader.unknown(name, [*criteria.CRITERIA, *criteria.PLANNED], "criterion", value.span)
+    known = (*criteria.CRITERIA, *criteria.SOLVERS)
+    if name not in known:
+        reader.unknown(name, [*known, *criteria.PLANNED], "criterion", value.span)
         return None
-    shape = criteria.criterion_class(name)
+    shape = criteria.options_class(name)
     options = reader.options(arguments, shape, name)
     if options is None:
         return None
@@ -41,19 +43,34 @@ def read_criterion(
 
 
 def check_needs(
-    reader: Reader, block: syntax.Block, criterion: Criterion, model: Model, data: str | None
+    reader: Reader,
+    block: syntax.Block,
+    criterion: Criterion,
+    model: Model,
+    data: str | None,
+    layers: tuple[Layer, ...],
 ) -> None:
     """Refuse a criterion that looks at more than the ticket has."""
     needs, name = criteria.needs(criterion.name), criterion.name
     keys = {entry.key: entry for entry in block.entries}
     place = keys["criterion"].value.span if "criterion" in keys else block.name_span
-    if model.source == "onnx" and needs:
+    if model.source != "torch" and needs and needs & {"gradients", "labels"}:
         reader.findings.error(
             "needs-torch",
-            f"{name} runs the network, and a network in an ONNX file is only read",
+            f"{name} differentiates the network, which only a torch model can",
             Label(place),
-            Label(model.span, "an ONNX file"),
+            Label(model.span, f"of {model.source}"),
             help='take the model from its source: torch("file.py:function")',
+        )
+    elif model.source == "torch" and "activations" in needs and "gradients" not in needs:
+        reader.not_yet(f"{name} of a model that torch holds", place)
+    elif "activations" in needs and any(layer.kind != "linear" for layer in layers):
+        conv = next(layer for layer in layers if layer.kind != "linear")
+        reader.findings.error(
+            "needs-linear",
+            f'{name} looks at the inputs of linear layers, and "{conv.name}" is a convolution',
+            Label(keys["layers"].value.span if "layers" in keys else place),
+            help="write  layers = linear",
         )
     elif "inputs" in needs and data is None:
         reader.findings.error(

@@ -14,7 +14,7 @@ from lottoc.lower.blocks import entries
 from lottoc.lower.program import Emit, MaskOf, Model, Ticket
 from lottoc.lower.read import Reader
 
-PLANNED_EMITS = ("adapter", "hf")
+PLANNED_EMITS = ("adapter",)
 
 
 LEFT_OUT = {
@@ -62,7 +62,15 @@ KINDS: Mapping[str, Kind] = {
         ".pt2",
         ("auto", "semi_structured"),
     ),
+    "hf": Kind(("dense",), ("same",), ("transformers",), False, "", ()),
 }
+
+SOURCES_OF: Mapping[str, tuple[str, ...]] = {
+    "onnx": ("onnx", "torch"),
+    "fx": ("torch",),
+    "hf": ("hf", "gguf"),
+}
+"""What models an artefact of a kind can be made from, by where they come from."""
 
 
 def inside_output(path: str) -> bool:
@@ -116,6 +124,8 @@ def check_emit(
         return None
     emit = Emit(block.name, path, ticket.value, form, values, target, batch, block.span)
     _useless_keys(reader, keys, emit, kind)
+    if emit.ticket in tickets and emit.kind != "fx":
+        _check_source(reader, keys, emit, models[tickets[emit.ticket].model])
     if emit.kind == "fx" and emit.ticket in tickets:
         _check_fx(reader, keys, emit, tickets, models)
     return emit
@@ -145,6 +155,20 @@ def _useless_keys(reader: Reader, keys: Mapping[str, syntax.Entry], emit: Emit, 
         )
 
 
+def _check_source(
+    reader: Reader, keys: Mapping[str, syntax.Entry], emit: Emit, model: Model
+) -> None:
+    if model.source not in SOURCES_OF[emit.kind]:
+        kinds = [kind for kind, sources in SOURCES_OF.items() if model.source in sources]
+        reader.findings.error(
+            "emit-source",
+            f'emit {emit.kind} takes no model of {model.source}, such as "{model.name}"',
+            keys["ticket"].span,
+            Label(model.span),
+            help=f"write  emit {' or emit '.join(kinds)}",
+        )
+
+
 def _check_fx(
     reader: Reader,
     keys: Mapping[str, syntax.Entry],
@@ -157,7 +181,7 @@ def _check_fx(
     if model.source != "torch":
         reader.findings.error(
             "fx-needs-torch",
-            f'"{emit.path}" needs a torch model, and "{model.name}" is an ONNX file',
+            f'"{emit.path}" needs a torch model, and "{model.name}" is of {model.source}',
             keys["ticket"].span,
             help=(
                 'take the model from its source: torch("file.py:function")',

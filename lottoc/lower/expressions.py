@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from lottoc.diagnostics import Label
 from lottoc.grammar import syntax
 from lottoc.lower.program import (
+    SOURCES,
     Arithmetic,
     Constant,
     MaskBinary,
@@ -18,14 +19,16 @@ from lottoc.lower.program import (
     Metric,
     Number,
     Sanity,
+    SourceKind,
     Ticket,
     tickets_of,
 )
 from lottoc.lower.read import Reader
 from lottoc.lower.sanity import control_name
 
-METRICS = ("accuracy", "loss", "sparsity", "params")
-PLANNED_METRICS = ("perplexity", "flops")
+EVALUATED = ("accuracy", "loss", "perplexity")
+METRICS = ("accuracy", "loss", "perplexity", "sparsity", "params")
+PLANNED_METRICS = ("flops",)
 _SIGNS = ("+", "-", "*", "/")
 
 
@@ -37,10 +40,10 @@ class Expressions:
     tickets: Set[str]
     masks: Mapping[str, syntax.Value]
     sanities: Mapping[str, Sanity] = field(default_factory=dict)
-    evaluated: Callable[[str], bool] = lambda ticket: True
-    """Whether a ticket has test data to be evaluated on."""
-    trainable: Callable[[str], bool] = lambda ticket: True
-    """Whether a ticket's model can be trained, and so evaluated."""
+    evaluated: Callable[[str, str], bool] = lambda ticket, metric: True
+    """Whether a ticket has a model and test data that a metric can be measured with."""
+    source: Callable[[str], SourceKind] = lambda ticket: "torch"
+    """Where a ticket's model comes from."""
 
     def mask(self, value: syntax.Value, inside: tuple[str, ...] = ()) -> MaskExpression | None:
         """`winning.mask`, `a.mask & b.mask`, `shuffle(winning)`, or the name of either."""
@@ -164,24 +167,38 @@ class Expressions:
             known = (*METRICS, *PLANNED_METRICS)
             self.reader.unknown(value.name, known, "metric", value.name_span)
             return None
-        if value.name in ("accuracy", "loss") and not self.evaluated(base.value):
+        if value.name in EVALUATED and not self.evaluated(base.value, value.name):
             self._not_evaluated(base.value, value)
             return None
         return Metric(base.value, value.name)
 
     def _not_evaluated(self, ticket: str, metric: syntax.Attribute) -> None:
-        source = 'torch("file.py:function")'
-        help = (
-            'give it a data block with a test split: test = npz("data.npz", …)'
-            if self.trainable(ticket)
-            else f"an ONNX model is not run on data; take it from its source: {source}"
-        )
+        source, helps = self.source(ticket), _NOT_EVALUATED
+        help = helps["onnx"] if source == "onnx" and metric.name != "perplexity" else ""
+        if not help:
+            measured = SOURCES[source]
+            help = helps[source] if metric.name in measured else _elsewhere(metric.name, measured)
         self.reader.findings.error(
             "no-test-data",
             f'"{ticket}" cannot be evaluated',
             Label(metric.span, f"needs {metric.name}"),
             help=help,
         )
+
+
+_TEXT = 'give it a data block with a test text: test = text("test.txt", length = 2048)'
+_NOT_EVALUATED: Mapping[SourceKind, str] = {
+    "onnx": 'an ONNX model is not run on data; take it from its source: torch("file.py:function")',
+    "torch": 'give it a data block with a test split: test = npz("data.npz", …)',
+    "hf": _TEXT,
+    "gguf": _TEXT,
+}
+
+
+def _elsewhere(metric: str, measured: tuple[str, ...]) -> str:
+    if metric == "perplexity":
+        return "it is measured of language models: hf(…) and gguf(…)"
+    return f"{metric} is not measured of such a model; {' and '.join(measured)} can be"
 
 
 def made_from_themselves(tickets: Mapping[str, Ticket]) -> list[Ticket]:

@@ -9,9 +9,19 @@ from pathlib import Path
 from typing import Any, Literal
 
 from lottoc.diagnostics import Source, Span
+from lottoc.lower.splits import Split
 from lottoc.masks.patterns import Pattern
 from lottoc.methods.lab import Duration, Method
 from lottoc.signature import Layer, Signature
+
+SourceKind = Literal["onnx", "torch", "hf", "gguf"]
+SOURCES: Mapping[SourceKind, tuple[str, ...]] = {
+    "onnx": (),
+    "torch": ("accuracy", "loss"),
+    "hf": ("perplexity",),
+    "gguf": ("perplexity",),
+}
+"""Where models come from, and by which metrics they are evaluated."""
 
 
 @dataclass(frozen=True)
@@ -19,7 +29,7 @@ class Model:
     """`model NAME { … }`."""
 
     name: str
-    source: Literal["onnx", "torch"]
+    source: SourceKind
     path: Path
     function: str
     seed: int
@@ -30,20 +40,11 @@ class Model:
 
 
 @dataclass(frozen=True)
-class NpzSplit:
-    """One split of a data set: two arrays of an npz file."""
-
-    path: Path
-    x: str
-    y: str
-
-
-@dataclass(frozen=True)
 class Data:
     """`data NAME { … }`."""
 
     name: str
-    splits: Mapping[str, NpzSplit]
+    splits: Mapping[str, Split]
     span: Span
 
 

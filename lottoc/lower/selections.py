@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
 
-from lottoc import methods
+from lottoc import criteria, methods
 from lottoc.diagnostics import Label
 from lottoc.grammar import syntax
 from lottoc.lower.criterion import check_needs, read_criterion
@@ -15,16 +15,30 @@ from lottoc.lower.patterns import read_pattern
 from lottoc.lower.program import Criterion, Model, Selection, Training
 from lottoc.lower.read import Reader
 from lottoc.lower.selectors import Selector
-from lottoc.masks.patterns import Pattern
+from lottoc.masks.allocate import BY_SCORES
+from lottoc.masks.patterns import PATTERNS, Pattern, parse
 from lottoc.methods.lab import Duration, Method
 from lottoc.signature import Layer
 
-SCOPES = ("global", "layerwise", "uniform", "erk")
+SCOPES = ("global", "layerwise", "uniform", "erk", *BY_SCORES)
 _AMOUNTS = ("sparsity", "density", "compression")
 FINDING = ("layers", "criterion", "scope", *_AMOUNTS, "pattern", "method")
 """The keys that say how a ticket is found."""
 
 Keys = Mapping[str, syntax.Entry]
+
+
+def _default_scope(criterion: Criterion | None) -> str:
+    solver = criterion is not None and criterion.name in criteria.SOLVERS
+    return "uniform" if solver else "global"
+
+
+def _default_pattern(criterion: Criterion | None, keys: Keys) -> Pattern | None:
+    """That of the criterion's paper, unless the ticket says how the count is spread."""
+    if criterion is None or "scope" in keys:
+        return None
+    usual = getattr(criteria.options_class(criterion.name), "pattern", None)
+    return parse(usual) if usual in PATTERNS else None
 
 
 @dataclass
@@ -48,13 +62,25 @@ class Selections:
         layers = self._layers(block, keys, base)
         method = self._method(keys, base, training)
         criterion = read_criterion(self.reader, keys, _inherited(base, method))
-        scope = base.scope if base else "global"
+        scope = base.scope if base else _default_scope(criterion)
         if "scope" in keys:
             scope = self.reader.choice(keys["scope"].value, SCOPES, "scope") or scope
-        pattern = read_pattern(self.reader, keys, base.pattern if base else None, layers)
+        usual = base.pattern if base else _default_pattern(criterion, keys)
+        pattern = read_pattern(self.reader, keys, usual, layers)
         density = self._density(block, keys, base, pattern)
+        if criterion is not None and criterion.name in criteria.SOLVERS:
+            self._check_solver(block, keys, criterion.name, scope)
+            self._check_solver_pattern(keys, criterion.name, pattern)
         if criterion is not None:
-            check_needs(self.reader, block, criterion, self.model, data)
+            check_needs(self.reader, block, criterion, self.model, data, layers)
+        if method is not None and method[0] not in ("one_shot", "imp") and scope in BY_SCORES:
+            place = next(k for k in ("scope", "method", "like") if k in keys)
+            self.reader.findings.error(
+                "method-unsuited",
+                f"{method[0]} does not work with scope {scope}",
+                keys[place].value.span,
+                help="write  scope = global, layerwise, uniform or erk",
+            )
         if method is not None and pattern is not None:
             self._suited(method, pattern, criterion, keys)
         if len(self.reader.findings.errors) > before or criterion is None or method is None:
@@ -62,6 +88,33 @@ class Selections:
         assert density is not None
         assert pattern is not None
         return Selection(layers, criterion, scope, density, pattern, method[0], method[1])
+
+    def _check_solver(
+        self,
+        block: syntax.Block,
+        keys: Keys,
+        name: str,
+        scope: str,
+    ) -> None:
+        """A criterion that changes weights goes through the network once, layer after layer."""
+        place = keys["criterion"].value.span if "criterion" in keys else block.name_span
+        if scope in ("global", *BY_SCORES):
+            self.reader.findings.error(
+                "scope-criterion",
+                f"{name} prunes layer after layer: counts that all of them decide come too late",
+                Label(keys["scope"].value.span if "scope" in keys else place),
+                help="write  scope = uniform, layerwise or erk",
+            )
+
+    def _check_solver_pattern(self, keys: Keys, name: str, pattern: Pattern | None) -> None:
+        if pattern is not None and pattern.name == "permuted":
+            place = next(k for k in ("pattern", "like") if k in keys)
+            self.reader.findings.error(
+                "method-unsuited",
+                f"{name} does not work with pattern {pattern}",
+                keys[place].value.span,
+                help="write  pattern = N:M, without an order of channels",
+            )
 
     def _layers(self, block: syntax.Block, keys: Keys, base: Selection | None) -> tuple[Layer, ...]:
         if "layers" in keys and self.model.signature is not None:

@@ -5,25 +5,32 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol, cast
 
-from lottoc.diagnostics import InputError
+from lottoc.diagnostics import InputError, Label
 from lottoc.grammar import syntax
 from lottoc.lower.blocks import entries
-from lottoc.lower.program import Data, Model, NpzSplit, Training
+from lottoc.lower.program import SOURCES, Data, Model, SourceKind, Training
 from lottoc.lower.read import Reader
+from lottoc.lower.splits import InputsSplit, NpzSplit, Split, TextSplit
 from lottoc.methods.lab import Duration
 from lottoc.signature import Signature
 
-PLANNED_MODELS = ("hf", "gguf", "export")
-PLANNED_DATA = ("text",)
+PLANNED_MODELS = ("export",)
+
+EXAMPLES = {
+    "onnx": "model.onnx",
+    "torch": "lenet.py:lenet_300_100",
+    "hf": "smollm2-135m",
+    "gguf": "smollm2-135m.gguf",
+}
 
 
 class Catalog(Protocol):
     """Where signatures come from; a check may know less than a compile."""
 
     def signature(
-        self, source: Literal["onnx", "torch"], path: Path, function: str
+        self, source: SourceKind, path: Path, function: str
     ) -> tuple[Signature | None, str]:
         """The signature, or None if it is not known without loading the model, and the digest.
 
@@ -54,7 +61,7 @@ def check_model(
 
 def _model_source(
     reader: Reader, value: syntax.Value, folder: Path
-) -> tuple[Literal["onnx", "torch"], Path, str] | None:
+) -> tuple[SourceKind, Path, str] | None:
     head = reader.head(value, 'a model source such as onnx("model.onnx")')
     if head is None:
         return None
@@ -62,19 +69,21 @@ def _model_source(
     if name in PLANNED_MODELS:
         reader.not_yet(f"{name}(…)", value.span)
         return None
-    if name not in ("onnx", "torch"):
-        reader.unknown(name, ("onnx", "torch", *PLANNED_MODELS), "model source", value.span)
+    if name not in SOURCES:
+        reader.unknown(name, (*SOURCES, *PLANNED_MODELS), "model source", value.span)
         return None
     text = reader.text(arguments[0].value) if len(arguments) == 1 else None
     if text is None:
         if len(arguments) != 1:
-            example = '"model.onnx"' if name == "onnx" else '"lenet.py:lenet_300_100"'
             reader.findings.error(
-                "wrong-type", f"{name} takes one text", value.span, help=f"write {name}({example})"
+                "wrong-type",
+                f"{name} takes one text",
+                value.span,
+                help=f'write {name}("{EXAMPLES[name]}")',
             )
         return None
-    if name == "onnx":
-        return "onnx", folder / text, ""
+    if name != "torch":
+        return cast(SourceKind, name), folder / text, ""
     file, colon, function = text.rpartition(":")
     if not colon or not function.isidentifier():
         reader.findings.error(
@@ -90,13 +99,22 @@ def _model_source(
 def check_data(reader: Reader, block: syntax.Block, folder: Path) -> Data | None:
     """A data block; no file is opened."""
     keys = entries(reader, block)
-    splits: dict[str, NpzSplit] = {}
+    splits: dict[str, Split] = {}
     for key, entry in keys.items():
-        split = _npz(reader, entry.value, folder)
+        split = _split(reader, entry.value, folder)
         if split is None:
             return None
         splits[key] = split
-    return Data(block.name, splits, block.name_span) if "train" in splits else None
+    if not {"train", "calibration"} & set(keys):
+        if not any(entry.key not in keys for entry in block.entries):
+            reader.findings.error(
+                "missing-key",
+                f'data "{block.name}" needs "train"',
+                Label(block.name_span, "has no train"),
+                help="add  train = …, or  calibration = …  for criteria that look at activations",
+            )
+        return None
+    return Data(block.name, splits, block.name_span)
 
 
 @dataclass(frozen=True)
@@ -106,25 +124,82 @@ class _Npz:
     y: str = "y"
 
 
-def _npz(reader: Reader, value: syntax.Value, folder: Path) -> NpzSplit | None:
+@dataclass(frozen=True)
+class _Text:
+    file: str
+    length: int = 2048
+    samples: int = 0
+    seed: int = 0
+    tokenizer: str | None = None
+
+
+def _split(reader: Reader, value: syntax.Value, folder: Path) -> Split | None:
     head = reader.head(value, 'a data source such as npz("data.npz", x = "x", y = "y")')
     if head is None:
         return None
     name, arguments = head
-    if name in PLANNED_DATA:
-        reader.not_yet(f"{name}(…)", value.span)
-        return None
+    if name == "text":
+        return _text(reader, value, arguments, folder)
     if name != "npz":
-        reader.unknown(name, ("npz", *PLANNED_DATA), "data source", value.span)
+        reader.unknown(name, ("npz", "text"), "data source", value.span)
         return None
+    named = {argument.name for argument in arguments if argument.name}
+    if named - {"file", "x", "y"}:
+        return _inputs(reader, value, arguments, folder)
     options = reader.options(arguments, _Npz, "npz")
-    if options is None:
-        return None
-    if "file" not in options:
-        reader.findings.error("missing-argument", "npz needs a file", value.span)
+    if options is None or not _has_file(reader, value, options, "npz"):
         return None
     found = _Npz(**options)
     return NpzSplit(folder / found.file, found.x, found.y)
+
+
+def _has_file(reader: Reader, value: syntax.Value, options: Mapping[str, Any], name: str) -> bool:
+    if "file" not in options:
+        reader.findings.error("missing-argument", f"{name} needs a file", value.span)
+    return "file" in options
+
+
+def _inputs(
+    reader: Reader, value: syntax.Value, arguments: tuple[syntax.Argument, ...], folder: Path
+) -> Split | None:
+    """`npz("data.npz", input_ids = "ids", …)`: arrays by the names of the model's inputs."""
+    inputs: dict[str, str] = {}
+    file: str | None = None
+    for position, argument in enumerate(arguments):
+        said = reader.text(argument.value)
+        name = argument.name or ("file" if position == 0 else None)
+        if name is None:
+            reader.findings.error(
+                "too-many-arguments",
+                "only the file stands without a name",
+                argument.span,
+                help='write  npz("data.npz", input_ids = "input_ids")',
+            )
+        if said is None or name is None:
+            return None
+        if name == "file":
+            file = said
+        else:
+            inputs[name] = said
+    if not _has_file(reader, value, {} if file is None else {"file": file}, "npz"):
+        return None
+    return InputsSplit(folder / str(file), inputs)
+
+
+def _text(
+    reader: Reader, value: syntax.Value, arguments: tuple[syntax.Argument, ...], folder: Path
+) -> Split | None:
+    options = reader.options(arguments, _Text, "text")
+    if options is None or not _has_file(reader, value, options, "text"):
+        return None
+    made = _Text(**options)
+    for name, bound in (("length", 2), ("samples", 0), ("seed", 0)):
+        if getattr(made, name) < bound:
+            message = f"text: {name} is {getattr(made, name)}, not at least {bound}"
+            reader.findings.error("out-of-range", message, value.span)
+            return None
+    tokenizer = folder / made.tokenizer if made.tokenizer is not None else None
+    return TextSplit(folder / made.file, made.length, made.samples, made.seed, tokenizer)
 
 
 @dataclass(frozen=True)

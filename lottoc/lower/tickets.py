@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
+from lottoc.criteria import needs
 from lottoc.diagnostics import Label
 from lottoc.grammar import syntax
 from lottoc.lower.blocks import entries
@@ -18,6 +19,12 @@ from lottoc.lower.signal import read_on_collapse
 PLANNED_STARTS = ("init",)
 
 D = TypeVar("D", Model, Data, Training)
+
+_NOT_TRAINABLE = {
+    "onnx": "an ONNX model cannot be trained",
+    "hf": "a model of Hugging Face cannot be trained in this version",
+    "gguf": "a model in a GGUF file cannot be trained",
+}
 
 
 @dataclass
@@ -115,6 +122,15 @@ class Tickets:
         selection = read.selection(block, keys, base, context[1], context[2])
         if selection is None or ("weights" in keys and start is None):
             return None
+        if self.models[context[0]].source == "onnx" and not needs(selection.criterion.name):
+            if "data" in keys:
+                self.reader.findings.error(
+                    "unused-key",
+                    f'"data" has no effect: {selection.criterion.name} looks at none',
+                    keys["data"].key_span,
+                    help="remove data, or use a criterion such as wanda",
+                )
+            context = (context[0], None, None)
         base_word = like.on_collapse if like is not None else ""
         wanted = read_on_collapse(self.reader, keys, block, selection, base_word)
         return Ticket(
@@ -133,16 +149,18 @@ class Tickets:
         model = self._one(block, keys, "model", self.models, like.model if like else None)
         if model is None:
             return None
-        if self.models[model].source == "onnx":
-            for key in ("data", "training"):
-                if key in keys:
-                    self.reader.findings.error(
-                        "not-trainable",
-                        "an ONNX model cannot be trained",
-                        Label(keys[key].span),
-                        help='take the model from its source: torch("file.py:function")',
-                    )
-            return model, None, None
+        if self.models[model].source != "torch":
+            if "training" in keys:
+                self.reader.findings.error(
+                    "not-trainable",
+                    _NOT_TRAINABLE[self.models[model].source],
+                    Label(keys["training"].span),
+                    help='take the model from its source: torch("file.py:function")',
+                )
+            inherited = like.data if like else None
+            if "data" not in keys and inherited is None and len(self.data) != 1:
+                return model, None, None
+            return model, self._one(block, keys, "data", self.data, inherited, False), None
         training = self._one(
             block, keys, "training", self.trainings, like.training if like else None, False
         )
@@ -150,6 +168,14 @@ class Tickets:
             block, keys, "data", self.data, like.data if like else None, training is not None
         )
         if training is not None and data is None:
+            return None
+        if training is not None and data is not None and "train" not in self.data[data].splits:
+            self.reader.findings.error(
+                "missing-key",
+                f'data "{data}" needs "train": ticket "{block.name}" is trained on it',
+                Label(self.data[data].span, "has no train"),
+                help="add  train = …",
+            )
             return None
         return model, data, training
 

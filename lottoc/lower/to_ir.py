@@ -29,6 +29,7 @@ from lottoc.ir.place import at, labels
 from lottoc.ir.plain import Plain, string_array, to_dictionary
 from lottoc.ir.types import DataType, LayerAttr, MasksType, ModelType, WeightsType, WiringType
 from lottoc.lower.program import (
+    SOURCES,
     Arithmetic,
     Constant,
     Data,
@@ -156,7 +157,11 @@ class _Lowering:
         findings.raise_errors()
 
     def _shown(self, ticket: Ticket) -> bool:
-        return ticket.data is not None and "test" in self.program.data[ticket.data].splits
+        has_test = ticket.data is not None and "test" in self.program.data[ticket.data].splits
+        return has_test and bool(self._evaluated(ticket))
+
+    def _evaluated(self, ticket: Ticket) -> tuple[str, ...]:
+        return SOURCES[self.program.models[ticket.model].source]
 
     def _named(self, name: str) -> bool:
         def uses(number: Number) -> bool:
@@ -209,8 +214,7 @@ class _Lowering:
         if name not in self.data:
             data = self.program.data[name]
             splits: dict[str, Plain] = {
-                split: {"path": str(npz.path), "x": npz.x, "y": npz.y}
-                for split, npz in data.splits.items()
+                split: found.plain() for split, found in data.splits.items()
             }
             op = lotto.DataOp.build(
                 properties={
@@ -438,7 +442,8 @@ class _Lowering:
 
     def _can_be_wired(self, ticket: Ticket) -> bool:
         """A torch model is exported for that, with examples of its data."""
-        return ticket.data is not None or self.program.models[ticket.model].source == "onnx"
+        source = self.program.models[ticket.model].source
+        return source == "onnx" or (source == "torch" and ticket.data is not None)
 
     def wiring(self, ticket: Ticket) -> SSAValue:
         """The graph of the ticket's model; equal ones become one later."""
@@ -474,7 +479,7 @@ class _Lowering:
 
     def _report(self, name: str) -> None:
         ticket, values = self.program.tickets[name], self.ticket(name)
-        names = ["sparsity", *(lotto.EVALUATED if self._shown(ticket) else ())]
+        names = ["sparsity", *(self._evaluated(ticket) if self._shown(ticket) else ())]
         metrics = [self.metric(Metric(name, metric)) for metric in names]
         self.ops.append(
             lotto.TicketOp.build(

@@ -38,6 +38,9 @@ _ITEMS = {
 _TEMPLATES = {
     "onnx": 'onnx("$0")',
     "torch": 'torch("${1:file}.py:${2:function}")',
+    "hf": 'hf("$0")',
+    "gguf": 'gguf("$0")',
+    "text": 'text("$1", length = ${2:2048}, samples = ${3:128})',
     "npz": 'npz("$1", x = "${2:x}", y = "${3:y}")',
     "sgd": "sgd(lr = ${1:0.1})",
     "imp": "imp(rounds = ${1:10}, rewind = ${2:0 steps})",
@@ -55,7 +58,14 @@ _NAMED_KINDS = {
     "tickets": ("ticket",),
     "models": ("model",),
 }
-_SUFFIXES = {"onnx": (".onnx",), "npz": (".npz",), "torch": (".py",), "import": (".lotto",)}
+_SUFFIXES = {
+    "onnx": (".onnx",),
+    "gguf": (".gguf",),
+    "npz": (".npz",),
+    "text": (".txt",),
+    "torch": (".py",),
+    "import": (".lotto",),
+}
 _MOST_FILES = 200
 
 

@@ -111,8 +111,12 @@ def _model(model: Model) -> Iterator[str]:
 
 def _data(data: Data) -> Iterator[str]:
     from lottoc.frontends.data import NpzSource, npz_shape
+    from lottoc.lower.splits import NpzSplit
 
     for name, split in sorted(data.splits.items()):
+        if not isinstance(split, NpzSplit):
+            yield f"{name}: `{split.path.name}`"
+            continue
         try:
             shape, _ = npz_shape(NpzSource(split.path, split.x, split.y))
         except LottoError as error:

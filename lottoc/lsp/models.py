@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import time
 from pathlib import Path
-from typing import Literal
 
 from lottoc.catalog import Catalog
 from lottoc.diagnostics import InputError
 from lottoc.engine.store import Store
+from lottoc.lower.program import SourceKind
 from lottoc.signature import Signature
 
 Known = tuple[Signature | None, str] | InputError
@@ -31,7 +31,7 @@ class RememberingCatalog(Catalog):
         self._known.clear()
 
     def signature(
-        self, source: Literal["onnx", "torch"], path: Path, function: str
+        self, source: SourceKind, path: Path, function: str
     ) -> tuple[Signature | None, str]:
         """As `Catalog.signature`, errors included."""
         key, stamp = (source, path, function), _stamp(path)
@@ -44,9 +44,7 @@ class RememberingCatalog(Catalog):
             raise known
         return known
 
-    def _look(
-        self, source: Literal["onnx", "torch"], path: Path, function: str
-    ) -> tuple[float, Known]:
+    def _look(self, source: SourceKind, path: Path, function: str) -> tuple[float, Known]:
         """What is found, and until when it is believed."""
         soon = time.monotonic() + _PATIENCE
         try:

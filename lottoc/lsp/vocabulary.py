@@ -19,6 +19,7 @@ from lottoc.grammar import syntax
 from lottoc.lower.blocks import SHAPES
 from lottoc.lower.emits import KINDS
 from lottoc.lower.expressions import METRICS
+from lottoc.lower.program import SOURCES
 from lottoc.lower.sanity import CONTROLS
 from lottoc.lower.selections import SCOPES
 from lottoc.lower.signal import ON_COLLAPSE
@@ -81,8 +82,8 @@ def planned(kind: str, key: str) -> frozenset[str]:
 def shape(kind: str, key: str, function: str) -> type | None:
     """The dataclass whose fields are the options of a function; None where there is none."""
     match kind, key:
-        case "ticket", "criterion" if function in criteria.CRITERIA:
-            return criteria.criterion_class(function)
+        case "ticket", "criterion" if function in (*criteria.CRITERIA, *criteria.SOLVERS):
+            return criteria.options_class(function)
         case "ticket", "method" if function in methods.METHODS:
             return methods.method_class(function)
         case "ticket", "pattern" if function in patterns.PATTERNS:
@@ -139,15 +140,16 @@ def _pattern_words() -> tuple[str, ...]:
 
 
 _WORDS: Mapping[tuple[str, str], tuple[str, ...]] = {
-    ("model", "source"): ("onnx", "torch"),
-    ("data", "train"): ("npz",),
-    ("data", "test"): ("npz",),
+    ("model", "source"): tuple(SOURCES),
+    ("data", "train"): ("npz", "text"),
+    ("data", "test"): ("npz", "text"),
+    ("data", "calibration"): ("npz", "text"),
     ("training", "optimizer"): tuple(OPTIMIZERS),
     ("training", "schedule"): tuple(SCHEDULES),
     ("training", "loss"): LOSSES,
     ("ticket", "layers"): LAYER_WORDS,
     ("ticket", "on_collapse"): ON_COLLAPSE,
-    ("ticket", "criterion"): tuple(criteria.CRITERIA),
+    ("ticket", "criterion"): (*criteria.CRITERIA, *criteria.SOLVERS),
     ("ticket", "scope"): SCOPES,
     ("ticket", "pattern"): _pattern_words(),
     ("ticket", "method"): tuple(methods.METHODS),

@@ -71,7 +71,7 @@ def _layerwise(shapes: Sequence[Shape], sparsity: Fraction) -> list[int]:
 def _uniform(shapes: Sequence[Shape], sparsity: Fraction) -> list[int]:
     """One density everywhere, to the nearest weight; the total is exact."""
     sizes = [math.prod(shape) for shape in shapes]
-    return _apportion(sizes, sizes, sum(sizes) - pruned_count(sum(sizes), sparsity))
+    return apportion(sizes, sizes, sum(sizes) - pruned_count(sum(sizes), sparsity))
 
 
 def _erk(shapes: Sequence[Shape], sparsity: Fraction) -> list[int]:
@@ -81,10 +81,10 @@ def _erk(shapes: Sequence[Shape], sparsity: Fraction) -> list[int]:
     """
     sizes = [math.prod(shape) for shape in shapes]
     total = sum(sizes) - pruned_count(sum(sizes), sparsity)
-    return _apportion([sum(shape) for shape in shapes], sizes, total)
+    return apportion([sum(shape) for shape in shapes], sizes, total)
 
 
-def _apportion(claims: Sequence[int], sizes: Sequence[int], total: int) -> list[int]:
+def apportion(claims: Sequence[int], sizes: Sequence[int], total: int) -> list[int]:
     """Divide a total in proportion to claims, none above its size; ties favour the earlier.
 
     The divisor method of Webster (Balinski & Young, "Fair Representation", 1982): unlike
@@ -109,7 +109,7 @@ def _apportion(claims: Sequence[int], sizes: Sequence[int], total: int) -> list[
 
 
 def _below(claims: Sequence[int], sizes: Sequence[int], total: int) -> list[int]:
-    """Counts that every division of the total gives at least: see `_apportion`.
+    """Counts that every division of the total gives at least: see `apportion`.
 
     Where each part is min(size, ε · claim) and they add up to the total, Webster's ε is at
     most (number of parts / 2) / Σ claims of unfilled parts lower, and rounding takes half more.
@@ -136,3 +136,6 @@ SCOPES: Mapping[str, Callable[[Sequence[Shape], Fraction], list[int]]] = {
     "uniform": _uniform,
     "erk": _erk,
 }
+
+BY_SCORES = ("owl", "error")
+"""Scopes under which the scores say how much each layer keeps: `lottoc.masks.shares`."""

@@ -114,6 +114,12 @@ class Lab(Protocol[W, S, M]):
         pruned an equal share of what is left.
         """
 
+    def cut(self, weights: W, target: Any) -> tuple[M, W]:
+        """Masks to a round's target, and the weights that go with them.
+
+        They are the same weights, unless the criterion changes what it keeps, as sparsegpt does.
+        """
+
     def observe(self, moment: str, weights: W, masks: M) -> None:
         """Note accuracy and sparsity of this moment in the report."""
 

@@ -22,6 +22,6 @@ class OneShot:
     def find(self, lab: Lab[W, S, M]) -> Found[W, M]:
         """θ_0 → scores → masks → training."""
         (target,) = lab.rounds(1)
-        masks = lab.select(lab.initial, target)
-        final = lab.train(lab.initial, masks, first=0, last=lab.total_steps)
-        return Found(masks, lab.initial, final)
+        masks, start = lab.cut(lab.initial, target)
+        final = lab.train(start, masks, first=0, last=lab.total_steps)
+        return Found(masks, start, final)

@@ -1,4 +1,4 @@
-"""The table at the end of a compile: ticket, sparsity, accuracy, file size against dense."""
+"""The table at the end of a compile: ticket, sparsity, accuracy or perplexity, file size."""
 
 from __future__ import annotations
 
@@ -22,7 +22,9 @@ def outcome_table(tickets: Sequence[TicketRow], artefacts: Sequence[Artefact]) -
 
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("ticket")
-    for heading in ("sparsity", "accuracy", "file", "of dense"):
+    texts = any("perplexity" in row.metrics for row in tickets)
+    measured, show = ("perplexity", _number) if texts else ("accuracy", _share)
+    for heading in ("sparsity", measured, "file", "of dense"):
         table.add_column(heading, justify="right")
     for row in tickets:
         if "." in row.name:  # a control of a sanity block, which has a table of its own
@@ -32,7 +34,7 @@ def outcome_table(tickets: Sequence[TicketRow], artefacts: Sequence[Artefact]) -
             table.add_row(
                 row.name if index == 0 else "",
                 _share(row, "sparsity") if index == 0 else "",
-                _share(row, "accuracy") if index == 0 else "",
+                show(row, measured) if index == 0 else "",
                 f"{artefact.path} {_size(artefact.bytes)}" if artefact else "–",
                 f"{artefact.bytes / artefact.dense_bytes:.1%}" if artefact else "–",
             )
@@ -90,6 +92,10 @@ def _text(table: Table) -> str:
 
 def _share(row: TicketRow, metric: str) -> str:
     return f"{row.metrics[metric]:.2%}" if metric in row.metrics else "–"
+
+
+def _number(row: TicketRow, metric: str) -> str:
+    return f"{row.metrics[metric]:.4g}" if metric in row.metrics else "–"
 
 
 def _size(count: int) -> str:

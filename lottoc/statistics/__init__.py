@@ -27,6 +27,8 @@ STATISTICS = {
     "flow": "lottoc.statistics.flow:Flow",
     "gradient": "lottoc.statistics.gradient:Gradient",
     "hessian_gradient": "lottoc.statistics.hessian_gradient:HessianGradient",
+    "inverse_diagonal": "lottoc.statistics.inverse_diagonal:InverseDiagonal",
+    "squares": "lottoc.statistics.squares:Squares",
 }
 
 

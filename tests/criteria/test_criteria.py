@@ -11,7 +11,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from lottoc.criteria import CRITERIA, PLANNED, criterion_class, needs, statistic_options
+from lottoc.criteria import CRITERIA, PLANNED, SOLVERS, criterion_class, needs, statistic_options
 from lottoc.criteria.magnitude import Magnitude
 from lottoc.criteria.random import Random
 from lottoc.signature import Layer
@@ -48,9 +48,9 @@ def test_criteria_that_look_at_weights_alone_need_nothing() -> None:
 
 
 def test_no_criterion_is_both_built_and_planned() -> None:
-    assert not PLANNED & set(CRITERIA)
+    assert not PLANNED & {*CRITERIA, *SOLVERS}
     with pytest.raises(KeyError):
-        criterion_class("wanda")
+        criterion_class("synflow")
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,10 @@ TOO_LARGE = {"nesting-too-deep", "recipe-too-long"}
 OF_THE_COMMAND_LINE = {"same-output", "unknown-code", "unknown-param"}
 OF_FOUND_MASKS = {"output-cut"}
 OF_THE_LIBRARY = {"attach-unsuited"}
-WITHOUT_EXAMPLE = TOO_LARGE | OF_THE_COMMAND_LINE | OF_FOUND_MASKS | OF_THE_LIBRARY
+OF_CONVOLUTIONS = {"needs-linear"}
+WITHOUT_EXAMPLE = (
+    TOO_LARGE | OF_THE_COMMAND_LINE | OF_FOUND_MASKS | OF_THE_LIBRARY | OF_CONVOLUTIONS
+)
 
 EXITS = {
     1: "1: a `require` does not hold",

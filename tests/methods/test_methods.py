@@ -63,6 +63,9 @@ class Bench:
     def prune(self, scores, target, within=None) -> np.ndarray:
         return keep_best(scores, 5 - pruned_count(5, target), within)
 
+    def cut(self, weights, target) -> tuple[np.ndarray, np.ndarray]:
+        return self.select(weights, target), weights
+
     def select(self, weights, target, within=None) -> np.ndarray:
         return self.prune(self.score(weights, within), target, within)
 

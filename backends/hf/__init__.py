@@ -1,0 +1,1 @@
+"""Writes pruned language models as folders that transformers loads."""
