@@ -16,7 +16,7 @@ from lottoc.lower.program import Criterion, Model, Selection, Training
 from lottoc.lower.read import Reader
 from lottoc.lower.selectors import Selector
 from lottoc.masks.allocate import BY_SCORES
-from lottoc.masks.patterns import PATTERNS, Pattern, parse
+from lottoc.masks.patterns import Pattern, parse
 from lottoc.methods.lab import Duration, Method
 from lottoc.signature import Layer
 
@@ -38,7 +38,7 @@ def _default_pattern(criterion: Criterion | None, keys: Keys) -> Pattern | None:
     if criterion is None or "scope" in keys:
         return None
     usual = getattr(criteria.options_class(criterion.name), "pattern", None)
-    return parse(usual) if usual in PATTERNS else None
+    return None if usual is None else parse(usual)
 
 
 @dataclass

@@ -67,6 +67,16 @@ def test_wanda_masks_are_exactly_the_papers(folder):
         np.testing.assert_array_equal(masks[name].to_bool(), expected)
 
 
+def test_wanda_compares_within_each_output_as_published(folder):
+    weights, given = dense_inputs(folder)
+    ticket = "ticket t { layers = linear   criterion = wanda   sparsity = 50% }\n"
+    _, engine, tickets = engine_of(folder, MODEL + DATA + ticket)
+    masks = engine.value(tickets["t"].masks)
+    for name, weight in weights.items():
+        expected = wanda_mask(weight, given[name], weight.shape[1] // 2)
+        np.testing.assert_array_equal(masks[name].to_bool(), expected)
+
+
 def test_the_network_runs_once_for_all_tickets(folder):
     tickets = "".join(
         f"ticket t{s} {{ layers = linear   criterion = wanda   scope = uniform   "
