@@ -28,7 +28,7 @@ class Factor:
     fixed (Frantar & Alistarh, "SparseGPT", 2023, §3.2).
     """
 
-    _turned: NDArray[np.float64]
+    _turned: NDArray[np.float32]
     """U turned by half a circle, lower triangular."""
     damping: float
     dead: NDArray[np.bool_]
@@ -43,18 +43,18 @@ class Factor:
         """A block of U."""
         n = self.size
         turned = self._turned[n - rows.stop : n - rows.start, n - columns.stop : n - columns.start]
-        block: NDArray[np.float32] = turned[::-1, ::-1].astype(np.float32)
-        return block
+        return np.ascontiguousarray(turned[::-1, ::-1])
 
     def diagonal(self) -> NDArray[np.float64]:
         """U_ii of every input."""
-        diagonal: NDArray[np.float64] = np.diagonal(self._turned)[::-1]
-        return diagonal
+        return np.diagonal(self._turned)[::-1].astype(np.float64)
 
     def inverse_diagonal(self) -> NDArray[np.float64]:
         """[H⁻¹]_ii of every input, which is ‖U e_i‖²."""
-        squares: NDArray[np.float64] = np.square(self._turned).sum(axis=0)[::-1]
-        return squares
+        squares = np.zeros(self.size)
+        for rows in tiles(self.size):
+            squares += np.square(self._turned[rows], dtype=np.float64).sum(axis=0)
+        return squares[::-1]
 
 
 def inverse_factor(
@@ -64,7 +64,8 @@ def inverse_factor(
 
     An input that is zero throughout gets the diagonal of the mean one, so that nothing is divided
     by zero. Where H stays singular, damping is raised tenfold, from `LEAST_DAMPING` if it was
-    zero. Computed in float64; memory is one float64 matrix beside H. Raises `SingularHessian`.
+    zero. H is factored in float64, its factor, whose condition is the root of that of H, inverted in
+    float32; memory is one float64 and one float32 matrix beside H. Raises `SingularHessian`.
     """
     order = np.arange(len(hessian)) if order is None else order
     diagonal = np.diagonal(hessian).astype(np.float64)[order]
@@ -77,11 +78,13 @@ def inverse_factor(
         try:
             with one_thread_a_call():
                 _cholesky(turned)
-                _invert(turned)
+                factor = turned.astype(np.float32)
+                del turned
+                _invert(factor)
         except np.linalg.LinAlgError:
             damping = 10 * damping if damping else LEAST_DAMPING
             continue
-        return Factor(turned, damping, dead)
+        return Factor(factor, damping, dead)
     raise SingularHessian
 
 
@@ -132,13 +135,16 @@ def _cholesky(a: NDArray[np.float64]) -> None:
         each(solve, tiles(len(a) - stop))
 
 
-def _invert(a: NDArray[np.float64]) -> None:
+def _invert(a: NDArray[np.float32]) -> None:
     """Replace a lower triangular matrix by its inverse, a band of rows at a time."""
     for band in tiles(len(a), _PANEL):
         left, corner = a[band, : band.start].copy(), np.tril(np.linalg.inv(np.tril(a[band, band])))
 
         def work(
-            columns: slice, band: slice = band, left: Floats = left, corner: Floats = corner
+            columns: slice,
+            band: slice = band,
+            left: NDArray[np.float32] = left,
+            corner: NDArray[np.float32] = corner,
         ) -> None:
             known = a[columns.start : band.start, columns]
             a[band, columns] = -(corner @ (left[:, columns.start :] @ known))
