@@ -64,8 +64,8 @@ def inverse_factor(
 
     An input that is zero throughout gets the diagonal of the mean one, so that nothing is divided
     by zero. Where H stays singular, damping is raised tenfold, from `LEAST_DAMPING` if it was
-    zero. H is factored in float64, its factor, whose condition is the root of that of H, inverted in
-    float32; memory is one float64 and one float32 matrix beside H. Raises `SingularHessian`.
+    zero. H is factored in float64; the factor, whose condition is the root of that of H, is
+    inverted in float32. Memory is one matrix of each beside H. Raises `SingularHessian`.
     """
     order = np.arange(len(hessian)) if order is None else order
     diagonal = np.diagonal(hessian).astype(np.float64)[order]
