@@ -68,7 +68,7 @@ def test_a_key_is_explained_by_the_specification(
         ("2:4", "2 of every 4 are kept: sparsity 50 %"),
         ("packed", "one bit a weight and the kept values"),
         ("dense", "the unpruned model"),
-        ("collapse", "the number of layers that keep nothing"),
+        ("collapse", "the number of layers that carry no signal"),
     ],
 )
 def test_words_are_explained(editor: Client, uri: str, words: str, expected: str) -> None:
