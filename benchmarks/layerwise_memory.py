@@ -34,7 +34,8 @@ def write_model(path: Path, width: int, depth: int) -> int:
     with data.open("wb") as file:
         for number in range(depth):
             name = f"layer{number}.weight"
-            weight = rng.standard_normal((width, width), dtype=np.float32) / np.sqrt(width)
+            weight = rng.standard_normal((width, width), dtype=np.float32)
+            weight /= np.float32(np.sqrt(width))
             tensor = TensorProto(name=name, data_type=TensorProto.FLOAT, dims=weight.shape)
             tensor.data_location = TensorProto.EXTERNAL
             for key, said in (
