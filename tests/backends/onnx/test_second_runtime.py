@@ -18,7 +18,7 @@ from onnx_toys import run
 from lottoc.backends.onnx import emit
 from lottoc.diagnostics import InputError
 from lottoc.frontends.onnx_model import OnnxModel, open_onnx
-from lottoc.lower.check import FORMATS
+from lottoc.lower.emits import KINDS
 from lottoc.masks.groups import keep_groups
 from lottoc.masks.select import keep_best, keep_n_of_m
 
@@ -87,7 +87,7 @@ def refused(format: str, pattern: str, values: str) -> bool:
 
 
 @pytest.mark.parametrize("values", VALUES)
-@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize("format", KINDS["onnx"].formats)
 @pytest.mark.parametrize("pattern", PATTERNS)
 def test_both_runtimes_agree(pattern: str, format: str, values: str, tmp_path: Path) -> None:
     onnx.save(network(), tmp_path / "dense.onnx")

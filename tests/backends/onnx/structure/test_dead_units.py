@@ -134,7 +134,7 @@ def test_a_depthwise_layer_that_keeps_one_channel(tmp_path: Path) -> None:
     reports = {r.name: r.units for r in emit(model, out, masks)}
     assert reports[depthwise] == (1, 1)
     verify(out, model, masks)
-    read = {layer.name: tuple(layer.shape) for layer in inspect(out)}
+    read = {each.layer.name: each.layer.shape for each in inspect(out)}
     assert read[depthwise] == (1, 1, 3, 3)
 
 

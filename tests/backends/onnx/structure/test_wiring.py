@@ -218,7 +218,7 @@ def test_layers_that_the_network_itself_does_not_use_are_not_found() -> None:
 
 def test_the_size_of_an_input_is_no_signal() -> None:
     net = Network(np.random.default_rng(0))
-    weight = net.constant(np.zeros((2, 2), np.float32))
+    weight = net.constant(np.ones((2, 2), np.float32))
     y = net.node("Gemm", "x", weight, channels=2, transB=1)
     shape = net.node("Shape", "x", channels=1)
     y = net.node("Reshape", y, shape, channels=2)
