@@ -73,7 +73,7 @@ class Costs:
 
 @dataclass(frozen=True)
 class Target:
-    """Where models will run."""
+    """Where models will run; several costs of one number of threads are of several machines."""
 
     machine: str
     runtime: str

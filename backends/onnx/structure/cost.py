@@ -80,12 +80,19 @@ class Rule:
     def predict(
         self, site: Site, grouping: Grouping, whole: tuple[int, ...] | None = None
     ) -> tuple[Prediction, ...]:
-        """What a layer takes; `whole` is its shape before dead units left, dense as it was."""
-        return tuple(
-            _predict(costs, site, grouping, batch, whole or site.shape)
-            for batch in self.batches
-            for costs in self.target.costs
-        )
+        """What a layer takes; `whole` is its shape before dead units left, dense as it was.
+
+        One for each batch size and number of threads: where a target has costs of several
+        machines, those of the machine on which groups gain least.
+        """
+        found: dict[tuple[int, int], Prediction] = {}
+        for batch in self.batches:
+            for costs in self.target.costs:
+                given = _predict(costs, site, grouping, batch, whole or site.shape)
+                known = found.setdefault((batch, costs.threads), given)
+                if given.groups * known.dense > known.groups * given.dense:
+                    found[batch, costs.threads] = given
+        return tuple(found.values())
 
 
 def _predict(

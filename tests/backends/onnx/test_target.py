@@ -129,6 +129,7 @@ def test_a_layer_is_grouped_if_it_pays_with_its_transposes_everywhere() -> None:
     assert not Rule(Target("", "", (costs(100, 50, 25),)))(site, found)
     assert Rule(Target("", "", (costs(100, 50, 25),)))(replace(site, turns=(0.0, 0.5)), found)
     both = Target("", "", (costs(100, 50, 10), costs(40, 50, 1)))
+    assert [(p.dense, p.groups) for p in Rule(both).predict(site, found)] == [(40, 52)]
     assert not Rule(both)(site, found)
     assert Rule(both, always=True)(site, found)
 
