@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -202,9 +203,22 @@ def layer_of(value: SSAValue, name: str) -> Layer:
     return next(a.layer for a in model_op(value).layers if a.layer.name == name)
 
 
-@lru_cache(maxsize=8)
 def open_model(source: str, path: str, function: str) -> Any:
-    """The model behind a model operation, opened once a process."""
+    """The model behind a model operation, opened once a process as long as its file stays."""
+    return _open_model(source, os.path.abspath(path), function, _edition(path))
+
+
+def _edition(path: str | Path) -> tuple[int, int]:
+    """What changes when a file does."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return 0, 0
+    return status.st_mtime_ns, status.st_size
+
+
+@lru_cache(maxsize=8)
+def _open_model(source: str, path: str, function: str, edition: tuple[int, int]) -> Any:
     if source == "onnx":
         from lottoc.frontends.onnx_model import open_onnx
 
@@ -220,7 +234,7 @@ def open_model(source: str, path: str, function: str) -> Any:
 
 
 @lru_cache(maxsize=4)
-def _open_npz(source: Any) -> Any:
+def _open_npz(source: Any, folder: str, edition: tuple[int, int]) -> Any:
     from lottoc.frontends.data import open_npz
 
     return open_npz(source)
@@ -238,7 +252,9 @@ class DataSet:
 
         split = split_of(self.splits[name])
         source = split.source(name)
-        return _open_npz(source) if isinstance(split, NpzSplit) else source
+        if not isinstance(split, NpzSplit):
+            return source
+        return _open_npz(source, os.getcwd(), _edition(split.path))
 
 
 def _model(op: lotto.ModelOp, value: Value) -> Any:

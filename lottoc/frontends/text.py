@@ -98,10 +98,6 @@ def _tokens(source: TextSource, tokenizer: str | None) -> NDArray[np.int64]:
 
 def load_tokenizer(source: TextSource, tokenizer: str | None) -> Any:
     """The tokenizer of a text, from its own file or the model's."""
-    try:
-        from tokenizers import Tokenizer
-    except ImportError as error:
-        raise hf_missing("text", "tokenizers") from error
     if source.tokenizer is not None:
         tokenizer = _read(source.tokenizer).decode("utf-8", errors="replace")
     if tokenizer is None:
@@ -111,6 +107,10 @@ def load_tokenizer(source: TextSource, tokenizer: str | None) -> Any:
             file=str(source.file),
             help=['name one:  text("file.txt", tokenizer = "tokenizer.json", …)'],
         )
+    try:
+        from tokenizers import Tokenizer
+    except ImportError as error:
+        raise hf_missing("text", "tokenizers") from error
     try:
         made = Tokenizer.from_str(tokenizer)
     except Exception as error:  # the library raises plain exceptions

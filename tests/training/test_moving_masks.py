@@ -19,7 +19,7 @@ from lottoc.training.loop import Moves, train
 from lottoc.training.settings import mixed_seed
 from lottoc.training.spec import TrainingSpec
 from lottoc.training.state import State
-from lottoc.training.updates import UPDATES, make_update
+from lottoc.training.updates import make_update
 
 STEPS = 24
 
@@ -239,7 +239,7 @@ def test_numbers_that_are_none_end_the_training() -> None:
         each_step(CASES["mlp"], "rigl", lr=1e38)
 
 
-@pytest.mark.parametrize("update", UPDATES)
+@pytest.mark.parametrize("update", RULES)
 def test_options_are_checked(update: str) -> None:
     for wrong in ({"every": 0}, {"drop": 1.5}, {"seed": -1}, {"begin": 30}):
         if set(wrong) <= set(RULES[update]):
