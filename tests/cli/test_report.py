@@ -21,7 +21,7 @@ model net { source = onnx("net.onnx") }
 ticket few {
   layers   = linear
   sparsity = 90%
-  pattern  = groups(64)
+  pattern  = groups(256)
 }
 emit onnx "few.onnx" { ticket = few   batch = [1, 8]   target = "mine.toml" }
 """
