@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lottoc.diagnostics import Diagnostic, InputError, RecipeError
-from lottoc.engine.compute import model_op
 from lottoc.engine.evaluate import Engine
+from lottoc.engine.models import model_op
 from lottoc.ir import lotto
 from lottoc.ir import mask as mask_ir
 from lottoc.ir.plain import from_dictionary, strings

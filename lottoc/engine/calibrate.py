@@ -27,13 +27,13 @@ from lottoc.progress import Progress
 from lottoc.statistics import statistic_class
 
 if TYPE_CHECKING:
-    from lottoc.engine.compute import Bench, Value
+    from lottoc.engine.bench import Bench, Value
     from lottoc.engine.store import Store
 
 
 def walk_of(weights: SSAValue, data: Any, value: Value) -> tuple[Walk, Sequence[Batch]]:
     """A network with these weights, and the examples as it wants them."""
-    from lottoc.engine.compute import model_op
+    from lottoc.engine.models import model_op
 
     op, held = model_op(weights), value(weights)
     model = value(op.result)
@@ -58,7 +58,7 @@ def perplexity(op: lotto.EvaluateOp, value: Value, bench: Bench) -> float:
     Examples are cut from the text one after another, each predicted by itself. Masks take weights
     out, which are zero in what a reconstruction makes of them anyway.
     """
-    from lottoc.engine.compute import model_op
+    from lottoc.engine.models import model_op
 
     data = value(op.data).split(op.split.data)
     masks = value(op.masks) if op.masks is not None else {}
@@ -79,7 +79,7 @@ def perplexity(op: lotto.EvaluateOp, value: Value, bench: Bench) -> float:
 
 def solve(op: lotto.ReconstructOp, value: Value, bench: Bench) -> Joined:
     """Prune and change layer after layer; what is done is kept, so that a killed run goes on."""
-    from lottoc.engine.compute import layer_of
+    from lottoc.engine.models import layer_of
 
     layers = strings(op.layers)
     shapes = [layer_of(op.weights, name).shape for name in layers]

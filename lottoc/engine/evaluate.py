@@ -16,9 +16,11 @@ from xdsl.dialects.builtin import FloatAttr, ModuleOp
 from xdsl.ir import Operation, SSAValue
 from xdsl.ir.core import OpResult
 
-from lottoc.engine.compute import ARITHMETIC, STORED, TRANSIENT, Bench, Kind, kind_of
+from lottoc.engine.bench import Bench
+from lottoc.engine.compute import ARITHMETIC, STORED, TRANSIENT
 from lottoc.engine.describe import describe
 from lottoc.engine.keys import Keys
+from lottoc.engine.kinds import Kind, kind_of
 from lottoc.engine.store import Store
 from lottoc.ir import lotto
 from lottoc.ir.plain import strings

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from lottoc.engine.compute import Bench, Value, layer_of, model_op
+from lottoc.engine.bench import Bench, Value
+from lottoc.engine.models import layer_of, model_op
 from lottoc.ir import lotto
 from lottoc.ir.plain import from_dictionary, strings
 from lottoc.masks.mask import Mask

@@ -2,42 +2,25 @@
 
 from __future__ import annotations
 
-import dataclasses
-import hashlib
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from collections.abc import Mapping
+from typing import Any
 
 from xdsl.dialects import arith
 from xdsl.dialects.builtin import (
-    ArrayAttr,
     FloatAttr,
-    IntegerAttr,
     ModuleOp,
     StringAttr,
-    UnitAttr,
     f64,
-    i64,
 )
-from xdsl.ir import Attribute, Operation, SSAValue
+from xdsl.ir import SSAValue
 
-from lottoc import criteria
-from lottoc.diagnostics import Diagnostic, Findings, InputError, Label, RecipeError, Span
+from lottoc.diagnostics import Findings, InputError
 from lottoc.ir import lotto
-from lottoc.ir.place import at, labels
 from lottoc.ir.plain import Plain, string_array, to_dictionary
-from lottoc.ir.types import DataType, LayerAttr, MasksType, ModelType, WeightsType, WiringType
+from lottoc.ir.types import WeightsType
 from lottoc.lower.program import (
-    SOURCES,
     Arithmetic,
     Constant,
-    Data,
-    MaskBinary,
-    MaskExpression,
-    MaskNot,
-    MaskOf,
-    MaskShuffle,
     Metric,
     Model,
     Number,
@@ -45,14 +28,10 @@ from lottoc.lower.program import (
     Rank,
     Requirement,
     Sanity,
-    Selection,
-    Start,
     Ticket,
-    Training,
 )
 from lottoc.lower.sanity import control_name
-from lottoc.methods.lab import Duration
-from lottoc.signature import Layer
+from lottoc.lower.values import DataCatalog, Lowering, integer
 
 _ARITHMETIC: Mapping[str, type[Any]] = {
     "+": arith.AddfOp,
@@ -62,54 +41,18 @@ _ARITHMETIC: Mapping[str, type[Any]] = {
 }
 
 
-class DataCatalog(Protocol):
-    """What lowering asks about data sets, without loading them."""
-
-    def digest(self, data: Data) -> str:
-        """Digest of all files of a data set; raises `InputError`."""
-
-    def examples(self, data: Data, split: str) -> int:
-        """Number of examples of a split, from the file's header; raises `InputError`."""
-
-    def reads(self, model: Model, data: Data | None) -> dict[str, int]:
-        """By layer the number of the channels it reads; raises `InputError`."""
-
-
-@dataclass(frozen=True)
-class _Values:
-    """What a ticket is in IR: masks (none for `dense`), its start, its end, its first step."""
-
-    masks: SSAValue | None
-    start: SSAValue
-    final: SSAValue
-    first: int
-
-
 def lower(program: Program, catalog: DataCatalog) -> ModuleOp:
     """Recipe IR for a program whose models' signatures are all known.
 
     Raises `InputError` for missing data and `RecipeError` for lengths that do not fit together.
     """
-    lowering = _Lowering(program, catalog)
+    lowering = _Recipe(program, catalog)
     lowering.run()
     return ModuleOp(lowering.ops)
 
 
-def derived_seed(*parts: str | int) -> int:
-    """A seed of its own for each purpose, so that no two random streams are the same."""
-    digest = hashlib.sha256(":".join(map(str, parts)).encode()).digest()
-    return int.from_bytes(digest[:4], "big") >> 1
-
-
-@dataclass
-class _Lowering:
-    program: Program
-    catalog: DataCatalog
-    ops: list[Operation] = field(default_factory=list)
-    models: dict[str, SSAValue] = field(default_factory=dict)
-    data: dict[str, SSAValue] = field(default_factory=dict)
-    tickets: dict[str, _Values] = field(default_factory=dict)
-    metrics: dict[Metric, SSAValue] = field(default_factory=dict)
+class _Recipe(Lowering):
+    """What a recipe asks for, in its order: reports, tables, requirements, artefacts."""
 
     def run(self) -> None:
         self._load_data_headers()
@@ -117,34 +60,20 @@ class _Lowering:
             if name != "dense" or self._shown(ticket) or self._named("dense"):
                 self._report(name)
         for sanity in self.program.sanities:
-            with self._at(sanity.span):
+            with self.at(sanity.span):
                 self._sanity(sanity)
         for rank in self.program.ranks:
-            with self._at(rank.span):
+            with self.at(rank.span):
                 self._rank(rank)
         for requirement in self.program.requirements:
-            with self._at(requirement.span):
+            with self.at(requirement.span):
                 self._require(requirement)
         for name, ticket in self.program.tickets.items():
-            with self._at(ticket.span):
+            with self.at(ticket.span):
                 self._check_signal(name)
         for emit in self.program.emits:
-            with self._at(emit.span):
+            with self.at(emit.span):
                 self._emit(emit)
-
-    @contextmanager
-    def _at(self, span: Span) -> Iterator[None]:
-        """What is added meanwhile, and has no place of its own, stands at `span`."""
-        before = len(self.ops)
-        yield
-        for op in self.ops[before:]:
-            if not labels(op):
-                op.location = at(span)
-
-    def add(self, op: Operation) -> SSAValue:
-        """Append an operation; gives its first result."""
-        self.ops.append(op)
-        return op.results[0]
 
     def _load_data_headers(self) -> None:
         """Report every missing data file at once, before any work."""
@@ -158,10 +87,7 @@ class _Lowering:
 
     def _shown(self, ticket: Ticket) -> bool:
         has_test = ticket.data is not None and "test" in self.program.data[ticket.data].splits
-        return has_test and bool(self._evaluated(ticket))
-
-    def _evaluated(self, ticket: Ticket) -> tuple[str, ...]:
-        return SOURCES[self.program.models[ticket.model].source]
+        return has_test and bool(self.evaluated(ticket))
 
     def _named(self, name: str) -> bool:
         def uses(number: Number) -> bool:
@@ -175,299 +101,13 @@ class _Lowering:
         required = any(uses(r.left) or uses(r.right) for r in self.program.requirements)
         return required or any(emit.ticket == name for emit in self.program.emits)
 
-    def model(self, name: str) -> SSAValue:
-        """The model's value; made once."""
-        if name not in self.models:
-            model = self.program.models[name]
-            assert model.signature is not None
-            properties = {
-                "model": StringAttr(name),
-                "source": StringAttr(model.source),
-                "path": StringAttr(str(model.path)),
-                "digest": StringAttr(model.digest),
-                "layers": ArrayAttr([LayerAttr.of(layer) for layer in self._layers(model)]),
-            }
-            if model.function:
-                properties["function"] = StringAttr(model.function)
-            op = lotto.ModelOp.build(properties=properties, result_types=[ModelType(name)])
-            self.models[name] = self.add(op)
-        return self.models[name]
-
-    def _layers(self, model: Model) -> list[Layer]:
-        """The prunable layers; if a ticket puts channels in order, with what they read."""
-        assert model.signature is not None
-        tickets = [t for t in self.program.tickets.values() if t.model == model.name]
-        ordered = [t for t in tickets if t.found and t.found.pattern.in_order is not None]
-        if not ordered:
-            return list(model.signature)
-        data = None
-        if model.source == "torch":
-            named = [t.data for t in ordered if t.data is not None]
-            if not named:
-                raise _unknown_channels(model, ordered[0])
-            data = self.program.data[named[0]]
-        reads = self.catalog.reads(model, data)
-        return [replace(layer, reads=reads.get(layer.name)) for layer in model.signature]
-
-    def dataset(self, name: str) -> SSAValue:
-        """The data set's value; made once."""
-        if name not in self.data:
-            data = self.program.data[name]
-            splits: dict[str, Plain] = {
-                split: found.plain() for split, found in data.splits.items()
-            }
-            op = lotto.DataOp.build(
-                properties={
-                    "data": StringAttr(name),
-                    "splits": to_dictionary(splits),
-                    "digest": StringAttr(self.catalog.digest(data)),
-                },
-                result_types=[DataType()],
-            )
-            self.data[name] = self.add(op)
-        return self.data[name]
-
-    def initial(self, ticket: Ticket, start: Start | None = None) -> SSAValue:
-        """θ_0: the model's own start, a fresh draw, or the signs of the start alone."""
-        model = self.program.models[ticket.model]
-        seed = model.seed
-        if start is not None and start.kind == "reinit":
-            seed = derived_seed("reinit", model.seed, start.seed)
-        weights = self.add(
-            lotto.InitOp.build(
-                operands=[self.model(ticket.model)],
-                properties={"seed": _integer(seed)},
-                result_types=[WeightsType(ticket.model)],
-            )
-        )
-        if start is None or start.kind != "signs":
-            return weights
-        assert model.signature is not None
-        names = string_array([layer.name for layer in model.signature])
-        return self.add(
-            lotto.SignsOp.build(
-                operands=[weights],
-                properties={"layers": names},
-                result_types=[WeightsType(ticket.model)],
-            )
-        )
-
-    def ticket(self, name: str) -> _Values:
-        """A ticket's values; made once."""
-        if name not in self.tickets:
-            ticket = self.program.tickets[name]
-            with self._at(ticket.span):
-                if ticket.found is not None:
-                    self.tickets[name] = self._find(ticket, ticket.found)
-                else:
-                    self.tickets[name] = self._given(ticket)
-        return self.tickets[name]
-
-    def _find(self, ticket: Ticket, found: Selection) -> _Values:
-        options, first = self._method_options(ticket, found)
-        wiring = self.wiring(ticket) if ticket.on_collapse == "keep_best" else None
-        operands: list[Any] = [self.initial(ticket, ticket.start), None, wiring]
-        properties: dict[str, Attribute] = {
-            "ticket": StringAttr(ticket.name),
-            "method": StringAttr(found.method_name),
-            "options": to_dictionary(options),
-            "layers": string_array([layer.name for layer in found.layers]),
-            "criterion": StringAttr(found.criterion.name),
-            "criterion_options": to_dictionary(found.criterion.options),
-            "scope": StringAttr(found.scope),
-            "density": StringAttr(str(found.density)),
-            "pattern": StringAttr(str(found.pattern)),
-        }
-        if found.inverted:
-            properties["inverted"] = UnitAttr()
-        if ticket.data is not None and (ticket.training or criteria.needs(found.criterion.name)):
-            operands[1] = self.dataset(ticket.data)
-        if ticket.data is not None and ticket.training is not None:
-            properties["training"] = to_dictionary(self.training(ticket))
-        weights = WeightsType(ticket.model)
-        op: Any = lotto.FindOp.build(
-            operands=operands,
-            properties=properties,
-            result_types=[MasksType(ticket.model), weights, weights],
-        )
-        self.add(op)
-        return _Values(op.masks, op.start, op.final, first)
-
-    def _method_options(self, ticket: Ticket, found: Selection) -> tuple[dict[str, Any], int]:
-        options: dict[str, Any] = {}
-        for option in dataclasses.fields(found.method):  # type: ignore[arg-type]
-            value = getattr(found.method, option.name)
-            if value is None:
-                continue
-            options[option.name] = (
-                self.steps(value, ticket) if isinstance(value, Duration) else value
-            )
-        first = int(options.get("rewind", 0))
-        if ticket.training is not None and first >= self.total(ticket):
-            raise RecipeError(
-                [
-                    Diagnostic(
-                        "rewind-past-end",
-                        f"rewinding to step {first} leaves nothing to train: "
-                        f"the training has {self.total(ticket)} steps",
-                        (Label(ticket.span),),
-                        ("rewind to an early step, e.g. rewind = 0 steps",),
-                    )
-                ]
-            )
-        return options, first
-
-    def _given(self, ticket: Ticket) -> _Values:
-        masks = self.mask(ticket.mask, ticket.model) if ticket.mask is not None else None
-        first = 0
-        if ticket.start is None and ticket.like is not None:
-            like = self.ticket(ticket.like)
-            start, first = like.start, like.first
-        else:
-            start = self.initial(ticket, ticket.start)
-        return _Values(masks, start, self._train(ticket, start, masks, first), first)
-
-    def _train(
-        self, ticket: Ticket, start: SSAValue, masks: SSAValue | None, first: int
-    ) -> SSAValue:
-        if ticket.training is None or ticket.data is None:
-            return start
-        properties: dict[str, Attribute] = {"frozen": UnitAttr()} if self._adapts(ticket) else {}
-        op = lotto.TrainOp.build(
-            operands=[start, self.dataset(ticket.data), masks],
-            properties=properties
-            | {
-                "first": _integer(first),
-                "last": _integer(self.total(ticket)),
-                "optimizer": StringAttr(lotto.FRESH),
-                "training": to_dictionary(self.training(ticket)),
-            },
-            result_types=[WeightsType(ticket.model)],
-        )
-        return self.add(op)
-
-    def mask(self, expression: MaskExpression, model: str) -> SSAValue:
-        """Masks of the whole network for a mask expression."""
-        match expression:
-            case MaskOf(ticket=name):
-                masks = self.ticket(name).masks
-                assert masks is not None
-                return masks
-            case MaskShuffle(of=of, seed=seed):
-                return self.add(
-                    lotto.ShuffleOp.build(
-                        operands=[self.mask(of, model)],
-                        properties={"seed": _integer(derived_seed("shuffle", seed))},
-                        result_types=[MasksType(model)],
-                    )
-                )
-            case MaskNot(of=of):
-                return self.add(
-                    lotto.NotOp.build(
-                        operands=[self.mask(of, model)], result_types=[MasksType(model)]
-                    )
-                )
-            case MaskBinary(operator=sign, left=left, right=right):
-                lhs, rhs = self.mask(left, model), self.mask(right, model)
-                return self.add(lotto.BINARY[sign](lhs, rhs))
-
-    def training(self, ticket: Ticket) -> dict[str, Any]:
-        """The training's specification in steps, as `lottoc.training.spec` reads it."""
-        assert ticket.training is not None
-        training = self.program.trainings[ticket.training]
-        options = dict(training.options)
-        options["steps"] = self.steps(training.length, ticket)
-        if training.milestones:
-            options["milestones"] = [self.steps(m, ticket) for m in training.milestones]
-        if training.warmup.amount:
-            options["warmup"] = self.steps(training.warmup, ticket)
-        return options
-
-    def total(self, ticket: Ticket) -> int:
-        """T, in steps; 0 without a training."""
-        if ticket.training is None:
-            return 0
-        return self.steps(self.program.trainings[ticket.training].length, ticket)
-
-    def steps(self, duration: Duration, ticket: Ticket) -> int:
-        """A duration in steps; epochs ask the data set for its size."""
-        if duration.unit == "steps":
-            return duration.amount
-        assert ticket.training is not None
-        assert ticket.data is not None
-        training: Training = self.program.trainings[ticket.training]
-        examples = self.catalog.examples(self.program.data[ticket.data], "train")
-        return duration.amount * -(-examples // int(training.options["batch"]))
-
-    def number(self, number: Number) -> SSAValue:
-        """A number of a `require`."""
-        match number:
-            case Constant(value=value):
-                return self.add(arith.ConstantOp(FloatAttr(value, f64)))
-            case Metric():
-                return self.metric(number)
-            case Arithmetic(operator=sign, left=left, right=right):
-                lhs, rhs = self.number(left), self.number(right)
-                return self.add(_ARITHMETIC[sign](lhs, rhs))
-
-    def metric(self, metric: Metric) -> SSAValue:
-        """A metric of a ticket; made once."""
-        if metric not in self.metrics:
-            self.metrics[metric] = self.add(self._metric_op(metric))
-        return self.metrics[metric]
-
-    def _metric_op(self, metric: Metric) -> Operation:
-        ticket, values = self.program.tickets[metric.ticket], self.ticket(metric.ticket)
-        name = {"metric": StringAttr(metric.name)}
-        if metric.name in lotto.EVALUATED:
-            assert ticket.data is not None
-            settings = self.training(ticket) if ticket.training is not None else {}
-            used: dict[str, Any] = {k: settings[k] for k in ("loss", "threads") if k in settings}
-            return lotto.EvaluateOp.build(
-                operands=[values.final, self.dataset(ticket.data), values.masks],
-                properties={**name, "split": StringAttr("test"), "training": to_dictionary(used)},
-                result_types=[f64],
-            )
-        if values.masks is None:
-            dense = self.program.models[ticket.model].signature
-            assert dense is not None
-            kept = float(sum(layer.size for layer in dense)) if metric.name == "params" else 0.0
-            return arith.ConstantOp(FloatAttr(kept, f64))
-        wiring = None
-        if metric.name == "collapsed" and self._can_be_wired(ticket):
-            wiring = self.wiring(ticket)
-        return lotto.MeasureOp.build(
-            operands=[values.masks, wiring], properties=name, result_types=[f64]
-        )
-
-    def _can_be_wired(self, ticket: Ticket) -> bool:
-        """A torch model is exported for that, with examples of its data."""
-        source = self.program.models[ticket.model].source
-        return source == "onnx" or (source == "torch" and ticket.data is not None)
-
-    def wiring(self, ticket: Ticket) -> SSAValue:
-        """The graph of the ticket's model; equal ones become one later."""
-        if not self._can_be_wired(ticket):
-            message = f'"{ticket.model}" cannot be exported: the shape of the input is not known'
-            help = ("add a data block; its first example gives the input's shape",)
-            labels = (Label(ticket.span, "asks what its masks cut off"),)
-            raise RecipeError([Diagnostic("export-needs-data", message, labels, help)])
-        onnx = self.program.models[ticket.model].source == "onnx"
-        data = None if onnx or ticket.data is None else self.dataset(ticket.data)
-        return self.add(
-            lotto.WiringOp.build(
-                operands=[self.model(ticket.model), data],
-                result_types=[WiringType(ticket.model)],
-            )
-        )
-
     def _check_signal(self, name: str) -> None:
         """Tickets that are shipped are looked at, and those that say what to do."""
         ticket, values = self.program.tickets[name], self.ticket(name)
         shipped = any(emit.ticket == name for emit in self.program.emits)
-        if values.masks is None or ticket.on_collapse == "ignore" or self._adapts(ticket):
+        if values.masks is None or ticket.on_collapse == "ignore" or self.adapts(ticket):
             return
-        if not ticket.on_collapse and not (shipped and self._can_be_wired(ticket)):
+        if not ticket.on_collapse and not (shipped and self.can_be_wired(ticket)):
             return
         properties = {"ticket": StringAttr(name)}
         if ticket.on_collapse:
@@ -479,7 +119,7 @@ class _Lowering:
 
     def _report(self, name: str) -> None:
         ticket, values = self.program.tickets[name], self.ticket(name)
-        names = ["sparsity", *(self._evaluated(ticket) if self._shown(ticket) else ())]
+        names = ["sparsity", *(self.evaluated(ticket) if self._shown(ticket) else ())]
         metrics = [self.metric(Metric(name, metric)) for metric in names]
         self.ops.append(
             lotto.TicketOp.build(
@@ -523,7 +163,7 @@ class _Lowering:
         weights = self.add(
             lotto.InitOp.build(
                 operands=[self.model(model.name)],
-                properties={"seed": _integer(model.seed)},
+                properties={"seed": integer(model.seed)},
                 result_types=[WeightsType(model.name)],
             )
         )
@@ -567,7 +207,7 @@ class _Lowering:
         }
         self.ops.append(
             lotto.EmitOp.build(
-                operands=[values.final, None if self._adapts(ticket) else values.masks, data, []],
+                operands=[values.final, None if self.adapts(ticket) else values.masks, data, []],
                 properties={
                     "kind": StringAttr(emit.kind),
                     "path": StringAttr(emit.path),
@@ -577,25 +217,19 @@ class _Lowering:
             )
         )
 
-    def _adapts(self, ticket: Ticket | None) -> bool:
-        """Whether a ticket's mask says what may move, not what is there: nothing of it is zero."""
-        while ticket is not None and ticket.found is None:
-            ticket = self.program.tickets[ticket.like] if ticket.like else None
-        return ticket is not None and getattr(ticket.found.method, "adapts", False)  # type: ignore[union-attr]
-
     def _sampled(self, ticket: Ticket) -> str | None:
         """The data set whose examples give the shape of a ticket's input: its own, or the only."""
         if ticket.data is not None or self.program.models[ticket.model].source != "torch":
             return ticket.data
         return next(iter(self.program.data)) if len(self.program.data) == 1 else None
 
-
-def _unknown_channels(model: Model, ticket: Ticket) -> RecipeError:
-    message = f'"{model.name}" cannot be exported to see which layers read the same channels: '
-    message += "the shape of the input is not known"
-    help = ("add a data block; its first example gives the input's shape",)
-    return RecipeError([Diagnostic("export-needs-data", message, (Label(ticket.span),), help)])
-
-
-def _integer(value: int) -> IntegerAttr:
-    return IntegerAttr(value, i64)
+    def number(self, number: Number) -> SSAValue:
+        """A number of a `require`."""
+        match number:
+            case Constant(value=value):
+                return self.add(arith.ConstantOp(FloatAttr(value, f64)))
+            case Metric():
+                return self.metric(number)
+            case Arithmetic(operator=sign, left=left, right=right):
+                lhs, rhs = self.number(left), self.number(right)
+                return self.add(_ARITHMETIC[sign](lhs, rhs))

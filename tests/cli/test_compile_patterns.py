@@ -15,7 +15,6 @@ from onnx import TensorProto, helper, numpy_helper
 from typer.testing import CliRunner, Result
 
 from lottoc.cli import app
-from lottoc.engine import compute
 from lottoc.masks.mask import Mask
 from lottoc.masks.patterns import parse
 
@@ -53,7 +52,7 @@ def test_three_rounds_of_imp(
         made.append(mask)
         return honest(mask)
 
-    monkeypatch.setattr(compute.Mask, "from_bool", spy)
+    monkeypatch.setattr(Mask, "from_bool", spy)
     recipe = (project / "trained.lotto").read_text()
     amount = f"sparsity = target   pattern = {pattern}   scope = {scope}"
     recipe = recipe.replace("dense.accuracy - 20%", "dense.accuracy - 100%")

@@ -12,7 +12,8 @@ from lottoc.grammar.parser import parse, parse_value
 from lottoc.ir import lotto
 from lottoc.lower.check import check
 from lottoc.lower.program import Data, MaskOf, MaskShuffle, Program, Start
-from lottoc.lower.to_ir import derived_seed, lower
+from lottoc.lower.to_ir import lower
+from lottoc.lower.values import derived_seed
 from lottoc.methods.imp import Imp
 from lottoc.methods.lab import Duration
 from lottoc.signature import Layer, Signature
