@@ -138,6 +138,31 @@ def test_a_depthwise_layer_that_keeps_one_channel(tmp_path: Path) -> None:
     assert read[depthwise] == (1, 1, 3, 3)
 
 
+def depthwise_between(rows: int, live: int) -> onnx.ModelProto:
+    """A 1×1 convolution to `rows` channels of which `live` are read, through a depthwise one."""
+    net = Network(np.random.default_rng(0))
+    net.channels["x"] = 2
+    first = np.ones((rows, 2, 1, 1), np.float32)
+    x = net.node("Conv", "x", net.constant(first), channels=rows, kernel_shape=[1, 1])
+    kernel = net.constant(np.arange(rows * 9, dtype=np.float32).reshape(rows, 1, 3, 3) % 7)
+    x = net.node("Conv", x, kernel, channels=rows, group=rows, kernel_shape=[3, 3])
+    last = np.ones((2, rows, 1, 1), np.float32)
+    last[:, : rows - live] = 0
+    x = net.node("Conv", x, net.constant(last), channels=2, kernel_shape=[1, 1])
+    return net.proto({"x": ["batch", 2, 5, 5]}, {x: ["batch", 2, 3, 3]})
+
+
+@pytest.mark.parametrize(
+    ("rows", "live", "left"), [(64, 33, 48), (64, 32, 32), (64, 49, None), (60, 33, 33)]
+)
+def test_a_depthwise_layer_keeps_its_lanes_full(rows: int, live: int, left: int | None) -> None:
+    """onnxruntime has no fast kernel for 33 channels: dead ones stay up to the next 16."""
+    proto = depthwise_between(rows, live)
+    smaller, removal = shrink(proto)
+    assert [s.after for s in removal.layers] == ([(left, 2), (left, 1), (2, left)] if left else [])
+    same(proto, smaller, (2, 2, 5, 5))
+
+
 def test_removal_cascades() -> None:
     """Once a unit leaves, what only it has read leaves too."""
     net = Network(np.random.default_rng(0))
