@@ -11,7 +11,11 @@ from numpy.typing import NDArray
 from lottoc.backends.onnx.pieces import Lazy, Piece, entry, message, number, text
 from lottoc.frontends import onnx_schema as schema
 
-INT, INTS = 2, 7
+INT, INTS, SPARSE_TENSOR = 2, 7, 11
+
+
+SPARSE_VALUE = "sparse_value"
+"""The attribute of a Constant that is a SparseTensorProto, from opset 11 on."""
 
 
 @dataclass(frozen=True)
@@ -70,12 +74,19 @@ def inline_tensor(field: int, tensor: NewTensor) -> list[Piece]:
     return message(field, [header, *message(schema.Tensor.RAW_DATA, [tensor.payload()])])
 
 
-def sparse_tensor(field: int, sparse: NewSparse) -> list[Piece]:
-    """A SparseTensorProto field."""
+def sparse_constant(sparse: NewSparse) -> list[Piece]:
+    """A NodeProto field: a Constant whose value is a SparseTensorProto."""
     body = inline_tensor(schema.Sparse.VALUES, sparse.values)
     body += inline_tensor(schema.Sparse.INDICES, sparse.indices)
     body += [number(schema.Sparse.DIMS, dim) for dim in sparse.dims]
-    return message(field, body)
+    attribute: list[Piece] = [text(schema.Attribute.NAME, SPARSE_VALUE)]
+    attribute.append(number(schema.Attribute.TYPE, SPARSE_TENSOR))
+    attribute += message(schema.Attribute.SPARSE_TENSOR, body)
+    node: list[Piece] = [text(schema.Node.OUTPUT, sparse.values.name)]
+    node.append(text(schema.Node.NAME, f"Constant:{sparse.values.name}"))
+    node.append(text(schema.Node.OP_TYPE, "Constant"))
+    node += message(schema.Node.ATTRIBUTE, attribute)
+    return message(schema.Graph.NODE, node)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from lottoc.backends.onnx.parts import NewTensor, external_data, sparse_tensor, tensor_header
+from lottoc.backends.onnx.parts import NewTensor, external_data, sparse_constant, tensor_header
 from lottoc.backends.onnx.pieces import Piece, entry, join, message, number, size
 from lottoc.backends.onnx.representation import Parts
 from lottoc.frontends import onnx_schema as schema
@@ -91,6 +91,8 @@ class Rewrite:
 
     def _graph(self) -> list[Piece]:
         pieces: list[Piece] = [n.encode() for p in self.parts.values() for n in p.nodes]
+        for parts in self.parts.values():
+            pieces += [piece for sparse in parts.sparse for piece in sparse_constant(sparse)]
         for part in self.file.graph.fields:
             if part.number == schema.Graph.NODE:
                 pieces += [] if self._is_replaced_constant(part) else self._node(part)
@@ -132,8 +134,6 @@ class Rewrite:
         pieces: list[Piece] = []
         for tensor in parts.tensors:
             pieces += self._tensor(tensor)
-        for sparse in parts.sparse:
-            pieces += sparse_tensor(schema.Graph.SPARSE_INITIALIZER, sparse)
         return pieces
 
     def _tensor(self, tensor: NewTensor) -> list[Piece]:

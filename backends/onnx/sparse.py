@@ -1,7 +1,8 @@
 """The `sparse` representation: ONNX's own SparseTensorProto, positions and values of what is kept.
 
 It is the standard's way to say "sparse" and every checker knows it, but a position takes eight
-bytes: below two thirds of zeros in float32 it is larger than dense.
+bytes: below two thirds of zeros in float32 it is larger than dense. It is written as the value of
+a Constant, since not all runtimes that read those read sparse initializers (OpenVINO does not).
 """
 
 from __future__ import annotations
@@ -18,10 +19,15 @@ from lottoc.frontends.onnx_layers import Stored
 from lottoc.frontends.onnx_tensor import read_tensor
 from lottoc.frontends.protobuf import Damaged, Message
 
+OPSET = 11
+"""From which on a Constant may be sparse."""
+
 
 def encode(weight: MaskedWeight) -> Parts:
-    """A sparse initializer with ascending linear int64 indices; kept zeros stay explicit."""
+    """A sparse constant with ascending linear int64 indices; kept zeros stay explicit."""
     stored, kept = weight.stored, (weight.kept,)
+    if weight.opset < OPSET:
+        raise Unsuitable(f"sparse constants need opset {OPSET}, the model has {weight.opset}")
     if weight.value_type != stored.data_type:
         raise Unsuitable("sparse weights keep their own type")
     values = NewTensor(stored.name, stored.data_type, kept, lambda: weight.values()[weight.mask()])
@@ -36,18 +42,25 @@ def encode(weight: MaskedWeight) -> Parts:
 
 
 def find(file: OnnxFile) -> Iterator[Found]:
-    """Sparse initializers of the main graph."""
+    """Sparse constants and initializers of the main graph."""
     for message in file.graph.messages(schema.Graph.SPARSE_INITIALIZER):
         yield _found(message, file)
+    for node in file.graph.messages(schema.Graph.NODE):
+        if node.text(schema.Node.OP_TYPE) != "Constant":
+            continue
+        for attribute in node.messages(schema.Node.ATTRIBUTE):
+            value = attribute.message(schema.Attribute.SPARSE_TENSOR)
+            if value is not None:
+                yield _found(value, file, node.texts(schema.Node.OUTPUT)[0])
 
 
-def _found(message: Message, file: OnnxFile) -> Found:
+def _found(message: Message, file: OnnxFile, name: str | None = None) -> Found:
     inner = [message.message(n) for n in (schema.Sparse.VALUES, schema.Sparse.INDICES)]
     if inner[0] is None or inner[1] is None:
         raise Damaged("a sparse tensor lacks its values or indices")
     values, indices = read_tensor(inner[0], file.path), read_tensor(inner[1], file.path)
     dims = tuple(message.integers(schema.Sparse.DIMS))
-    stored = Stored(values.name, values.data_type, dims)
+    stored = Stored(name or values.name, values.data_type, dims)
 
     def decode() -> Flat:
         places = indices.read().astype(np.int64)

@@ -57,6 +57,7 @@ class Attribute(IntEnum):
     TENSORS = 10
     GRAPHS = 11
     TYPE = 20
+    SPARSE_TENSOR = 22
 
 
 class Tensor(IntEnum):

@@ -79,6 +79,20 @@ def masked(model: OnnxModel, kept: dict[str, np.ndarray]) -> onnx.ModelProto:
     return proto
 
 
+def spelt_out(proto: onnx.ModelProto) -> onnx.ModelProto:
+    """Sparse constants written out by the standard's definition: the evaluator fails at them."""
+    for node in proto.graph.node:
+        if node.op_type == "Constant" and node.attribute[0].name == "sparse_value":
+            sparse = node.attribute[0].sparse_tensor
+            values = numpy_helper.to_array(sparse.values)
+            full = np.zeros(int(np.prod(sparse.dims)), values.dtype)
+            full[numpy_helper.to_array(sparse.indices)] = values
+            tensor = numpy_helper.from_array(full.reshape(sparse.dims), node.output[0])
+            del node.attribute[:]
+            node.attribute.append(helper.make_attribute("value", tensor))
+    return proto
+
+
 def refused(format: str, pattern: str, values: str) -> bool:
     """What `emit` does not write, by name: other patterns as groups, narrow values as they are."""
     return (format == "groups" and pattern != "groups") or (
@@ -101,12 +115,7 @@ def test_both_runtimes_agree(pattern: str, format: str, values: str, tmp_path: P
     if format not in ("auto", "groups"):
         assert {report.format for report in reports} == {format}
     expected = run(out, {"x": INPUT})
-    if format == "sparse":
-        # it reads no SparseTensorProto among initializers; OpenVINO does neither
-        with pytest.raises(ValueError, match="SparseTensorProto"):
-            ReferenceEvaluator(str(out))
-        return
-    (actual,) = ReferenceEvaluator(str(out)).run(None, {"x": INPUT})
+    (actual,) = ReferenceEvaluator(spelt_out(onnx.load(out))).run(None, {"x": INPUT})
     np.testing.assert_allclose(actual, expected, atol=1e-5 * np.abs(expected).max())
     (wanted,) = ReferenceEvaluator(masked(model, kept)).run(None, {"x": INPUT})
     tolerance = 1e-5 if values == "same" else 5e-3

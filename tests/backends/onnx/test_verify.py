@@ -137,7 +137,7 @@ def test_a_moved_sparse_index_is_found(tmp_path: Path) -> None:
     case = written(build("gemm", 9, 13), tmp_path, "sparse", density=0.2)
 
     def move(model: onnx.ModelProto) -> None:
-        indices = model.graph.sparse_initializer[0].indices
+        indices = model.graph.node[0].attribute[0].sparse_tensor.indices
         places = numpy_helper.to_array(indices).copy()
         places[-1] = places[-1] + 1 if places[-1] < 116 else places[-2] + 1
         indices.CopyFrom(numpy_helper.from_array(places, indices.name))
