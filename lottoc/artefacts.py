@@ -6,7 +6,7 @@ import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -106,9 +106,9 @@ def put_in_place(folder: Path, output: Path, names: Iterable[str]) -> None:
 
 
 def _companions(path: Path) -> list[Path]:
-    """External data of a model too large for one file."""
-    data = path.with_name(path.name + ".data")
-    return [data] if data.exists() else []
+    """External data of a model too large for one file, or with weights that can be swapped."""
+    names = [path.with_name(path.name + suffix) for suffix in (".data", ".swap")]
+    return [name for name in names if name.exists()]
 
 
 def _sync(path: Path) -> None:
@@ -128,8 +128,16 @@ class _Written:
     verified: dict[str, Any]
 
 
-def emit(op: lotto.EmitOp, engine: Engine, folder: Path, progress: Progress) -> Artefact:
-    """Write one artefact into the staging folder, read it back and verify it."""
+def emit(
+    op: lotto.EmitOp,
+    swaps: Sequence[lotto.SwapOp],
+    engine: Engine,
+    folder: Path,
+    progress: Progress,
+) -> list[Artefact]:
+    """Write one artefact into the staging folder, read it back and verify it; `swaps` beside it."""
+    if swaps:
+        return _emit_core(op, swaps, engine, folder, progress)
     path = folder / op.path.data
     path.parent.mkdir(parents=True, exist_ok=True)
     masks: Mapping[str, Mask] = engine.value(op.masks) if op.masks is not None else {}
@@ -139,16 +147,60 @@ def emit(op: lotto.EmitOp, engine: Engine, folder: Path, progress: Progress) -> 
 
     with progress.task(f"writing and verifying {op.path.data}", 2) as advance:
         written = _BACKENDS[op.kind.data](op, engine, folder, mask, advance)
+    return [_artefact(path, op.path.data, op.ticket.data, op.kind.data, written)]
+
+
+def _artefact(path: Path, name: str, ticket: str, kind: str, written: _Written) -> Artefact:
     return Artefact(
-        op.path.data,
-        op.ticket.data,
-        op.kind.data,
+        name,
+        ticket,
+        kind,
         _sha256(path),
         sum(p.stat().st_size for p in _files(path)),
         written.dense_bytes,
         written.layers,
         written.verified,
     )
+
+
+def _emit_core(
+    op: lotto.EmitOp,
+    swaps: Sequence[lotto.SwapOp],
+    engine: Engine,
+    folder: Path,
+    progress: Progress,
+) -> list[Artefact]:
+    """A model, and files that turn it into other tickets: each is run with the model."""
+    from lottoc.backends import onnx
+    from lottoc.backends.onnx.swap import swap_path
+
+    path = folder / op.path.data
+    path.parent.mkdir(parents=True, exist_ok=True)
+
+    def other(each: lotto.EmitOp | lotto.SwapOp) -> onnx.Other:
+        masks: Mapping[str, Mask] = engine.value(each.masks) if each.masks is not None else {}
+        known = {name: mask.to_bool() for name, mask in masks.items()}
+        return onnx.Other(_dense_model(each, engine, folder), known)
+
+    own, others = other(op), [other(swap) for swap in swaps]
+    format = str(from_dictionary(op.options)["format"])
+    with progress.task(f"writing and verifying {op.path.data}", 2 + len(swaps)) as advance:
+        layers = onnx.emit_core(own.model, path, own.masks, others, format=format)
+        advance(1)
+        verified = onnx.verify_core(path, own.model, own.masks)
+        advance(1)
+        rows = [{**asdict(layer), "sparsity": layer.sparsity} for layer in layers]
+        dense = own.model.file_bytes
+        written = _Written(dense, rows, asdict(verified))
+        artefacts = [_artefact(path, op.path.data, op.ticket.data, op.kind.data, written)]
+        for number, (swap, ticket) in enumerate(zip(swaps, others, strict=True), start=1):
+            file = swap_path(path, number)
+            verified = onnx.verify_core(path, ticket.model, ticket.masks, file)
+            name = file.relative_to(folder).as_posix()
+            written = _Written(dense, [], asdict(verified))
+            artefacts.append(_artefact(file, name, swap.ticket.data, "swap", written))
+            advance(1)
+    return artefacts
 
 
 Masks = Callable[[str], NDArray[np.bool_] | None]
@@ -259,7 +311,7 @@ def workload(options: Mapping[str, Any]) -> Workload:
     return Workload(target or WORKLOAD.target, tuple(options.get("batch", WORKLOAD.batches)))
 
 
-def _dense_model(op: lotto.EmitOp, engine: Engine, folder: Path) -> Any:
+def _dense_model(op: lotto.EmitOp | lotto.SwapOp, engine: Engine, folder: Path) -> Any:
     """The ticket's network as a dense ONNX model: its own file, or an export from torch."""
     from lottoc.frontends.onnx_model import open_onnx
 
@@ -268,12 +320,13 @@ def _dense_model(op: lotto.EmitOp, engine: Engine, folder: Path) -> Any:
     if source.source.data == "onnx":
         return model
     sample = _sample(op, engine)[:2]
-    target = folder / f".{hashlib.sha256(op.path.data.encode()).hexdigest()[:16]}.onnx"
+    name = f"{op.ticket.data} {op.path.data}"
+    target = folder / f".{hashlib.sha256(name.encode()).hexdigest()[:16]}.onnx"
     model.export_onnx(engine.value(op.weights), sample, target)
     return open_onnx(target)
 
 
-def _sample(op: lotto.EmitOp, engine: Engine) -> NDArray[Any]:
+def _sample(op: lotto.EmitOp | lotto.SwapOp, engine: Engine) -> NDArray[Any]:
     """A few examples of what a torch network takes."""
     if op.data is None:
         raise RecipeError(

@@ -289,7 +289,7 @@ def _closure(program: Program, name: str) -> set[str]:
         ticket = program.tickets[pending.pop()]
         if ticket.name not in needed:
             needed.add(ticket.name)
-            pending += [*tickets_of(ticket.mask), *([ticket.like] if ticket.like else [])]
+            pending += [*tickets_of(ticket.mask), *filter(None, (ticket.like, ticket.onto))]
     return needed
 
 

@@ -111,9 +111,10 @@ def compile_recipe(request: Request, output: Path, findings: Findings) -> Outcom
     _check_requirements(module, engine, rows)
     with staging(output) as folder:
         artefacts = [
-            emit(op, engine, folder, request.progress)
+            artefact
             for op in module.ops
             if isinstance(op, lotto.EmitOp)
+            for artefact in emit(op, swaps_of(op), engine, folder, request.progress)
         ]
         report = build_report(start.origin, module, engine, rows, artefacts)
         (folder / "report.json").write_bytes(to_bytes(report))
@@ -129,6 +130,15 @@ def compile_recipe(request: Request, output: Path, findings: Findings) -> Outcom
         control_rows(module, engine),
         rankings(module, engine),
     )
+
+
+def swaps_of(emit: lotto.EmitOp) -> list[lotto.SwapOp]:
+    """The files that an artefact is to be turned into other tickets with, in their order."""
+    block = emit.parent_block()
+    assert block is not None
+    if emit.kind.data != "onnx":
+        return []
+    return [o for o in block.ops if isinstance(o, lotto.SwapOp) and o.path == emit.path]
 
 
 class RequirementsNotMet(RequirementError):

@@ -10,6 +10,7 @@ PASSES = {
     "check-collapse": "lottoc.passes.check_collapse:CheckCollapsePass",
     "cse": "xdsl.transforms.common_subexpression_elimination:CommonSubexpressionElimination",
     "dce": "xdsl.transforms.dead_code_elimination:DeadCodeElimination",
+    "expand-splits": "lottoc.passes.expand_splits:ExpandSplitsPass",
     "lower-lotto-to-mask": "lottoc.passes.lower_lotto_to_mask:LowerLottoToMaskPass",
     "share-training": "lottoc.passes.share_training:ShareTrainingPass",
     "unroll-methods": "lottoc.passes.unroll_methods:UnrollMethodsPass",

@@ -14,6 +14,7 @@ from lottoc.ir.laws import verify_after
 from lottoc.passes import pass_class
 
 LOWER = (
+    "expand-splits",  # a ticket for each part of the data
     "unroll-methods",  # methods become training, scoring, pruning
     "cse",  # tickets that start alike share what they share
     "share-training",  # a longer training continues a shorter one

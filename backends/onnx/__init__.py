@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, cast
 
 from lottoc.backends.onnx.choose import LayerReport
 from lottoc.backends.onnx.contents import InspectedLayer, inspect
-from lottoc.backends.onnx.emit import emit
-from lottoc.backends.onnx.verify import VerifyReport, verify
+from lottoc.backends.onnx.emit import Other, emit, emit_core
+from lottoc.backends.onnx.verify import VerifyReport, verify, verify_core
 
 if TYPE_CHECKING:
     from lottoc.backends.onnx.representation import Representation
@@ -38,8 +38,11 @@ __all__ = [
     "FORMATS",
     "InspectedLayer",
     "LayerReport",
+    "Other",
     "VerifyReport",
     "emit",
+    "emit_core",
     "inspect",
     "verify",
+    "verify_core",
 ]

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import tempfile
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
 
-from lottoc.backends.onnx.notes import REMOVED, DamagedNotes, LayerNote, read_notes
+from lottoc.backends.onnx.notes import REMOVED, DamagedNotes, LayerNote, read_files, read_notes
 from lottoc.backends.onnx.representation import Found
 from lottoc.backends.onnx.run import Answer, Job, run_apart
 from lottoc.backends.onnx.stored import stored_layers
+from lottoc.backends.onnx.swap import layout_of, swap_path
 from lottoc.backends.onnx.values import NAMES
 from lottoc.backends.onnx.verify import STEPS
 from lottoc.diagnostics import InputError, input_error
@@ -34,6 +36,8 @@ class Soundness:
     runs: int
     not_run: str = ""
     rounding: float = 0.0
+    swaps: int = 0
+    """Files beside it that turn it into other tickets, each run too."""
 
 
 def check_alone(path: Path) -> Soundness:
@@ -47,11 +51,37 @@ def check_alone(path: Path) -> Soundness:
         _demand(path, run_apart(Job(name, folder, "checked", "check")))
         with file.damage_is_an_error():
             layers, rounding = _check_layers(file)
+            swaps = _check_swaps(file)
         answer = run_apart(Job(name, folder, "actual", "make-up"))
+        if not answer.failed:
+            location = swap_path(path).name
+            for swap in swaps:
+                job = Job(name, folder, "swapped", "run", location=location, swap=str(swap))
+                _demand(path, run_apart(job))
     if answer.failed == "inputs":
-        return Soundness(layers, 0, answer.reason, rounding)
+        return Soundness(layers, 0, answer.reason, rounding, len(swaps))
     _demand(path, answer)
-    return Soundness(layers, answer.trials, rounding=rounding)
+    return Soundness(layers, answer.trials, rounding=rounding, swaps=len(swaps))
+
+
+def _check_swaps(file: OnnxFile) -> list[Path]:
+    """The swap files that were written with a model, but for its own; all are as they were."""
+    try:
+        files = read_files(file)
+    except DamagedNotes as error:
+        raise invalid(file.path, "what lottoc noted in the file is damaged") from error
+    own = swap_path(file.path).name
+    for name, digest in files.items():
+        path = file.path.with_name(Path(name).name)
+        if not path.is_file():
+            raise invalid(file.path, f'"{name}" is missing beside it')
+        if sha256(path.read_bytes()).hexdigest() != digest:
+            raise invalid(file.path, f'"{name}" is not the file that was written with it')
+    others = [file.path.with_name(Path(name).name) for name in files if name != own]
+    found = layout_of(file)
+    if others and found is None:
+        raise invalid(file.path, "nothing can be swapped in it")
+    return others
 
 
 def _check_layers(file: OnnxFile) -> tuple[int | None, float]:

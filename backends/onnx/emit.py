@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,7 @@ from lottoc.backends.onnx.pruned import Content, Masks, Orders, Weights
 from lottoc.backends.onnx.rewrite import DataFile, Rewrite
 from lottoc.backends.onnx.structure.cost import WORKLOAD, Rule, Workload
 from lottoc.backends.onnx.structure.stage import NOT_FOLLOWED, Stage, refuse_ungrouped, restructure
+from lottoc.backends.onnx.swap import contents, plan, swap_path, swappable
 from lottoc.diagnostics import input_error
 from lottoc.frontends.onnx_model import OnnxModel
 
@@ -70,6 +72,46 @@ def emit(
         reports = [c.report for c in chosen.values() if c.report.format]
         notes = write_notes(_note(model, report) for report in reports)
         _write(Rewrite(model.file, parts, notes), output)
+    return reports
+
+
+@dataclass(frozen=True)
+class Other:
+    """Another ticket of the same network: its dense model, masks and all else as of the core."""
+
+    model: OnnxModel
+    masks: Masks
+
+
+def emit_core(
+    model: OnnxModel, output: Path, masks: Masks, others: Sequence[Other], *, format: str = "auto"
+) -> list[LayerReport]:
+    """Write `model` and beside it files that turn it into `others`, numbered from 1 (see `swap`).
+
+    No unit leaves the graph, because others may need it. Raises `InputError`: what `emit` raises,
+    `swap-differs` for a ticket that is not the core and more, `swap-empty`.
+    """
+    _refuse_in_place(model, output)
+    content = Content(model, masks)
+    tickets = [Content(other.model, other.masks) for other in others]
+    with model.file.damage_is_an_error():
+        layout = plan(content, tickets)
+        outside = swap_path(output)
+        files = {outside: contents(layout, content, content)}
+        for number, ticket in enumerate(tickets, start=1):
+            files[swap_path(output, number)] = contents(layout, content, ticket)
+        chosen = choose(content, candidates(format), "same")
+        parts, reports = {}, []
+        for name, choice in chosen.items():
+            weight = model.weights[name].stored.name
+            made = swappable(content, layout, choice.parts, weight, outside.name)
+            parts[weight] = made
+            reports.append(replace(choice.report, nbytes=made.payload))
+        notes = [_note(model, report) for report in reports]
+        digests = {path.name: sha256(data).hexdigest() for path, data in files.items()}
+        for path, data in files.items():
+            path.write_bytes(data)
+        _write(Rewrite(model.file, parts, write_notes(notes, digests)), output)
     return reports
 
 

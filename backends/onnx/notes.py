@@ -11,7 +11,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,8 +62,8 @@ class LayerNote:
     moved: Moved | None = None
 
 
-def write_notes(notes: Iterable[LayerNote]) -> str:
-    """The text for the metadata."""
+def write_notes(notes: Iterable[LayerNote], files: Mapping[str, str] | None = None) -> str:
+    """The text for the metadata; `files` are the digests of swap files, by name."""
     layers: dict[str, list[Any]] = {}
     orders: dict[bytes, str] = {}
     for note in notes:
@@ -74,7 +74,9 @@ def write_notes(notes: Iterable[LayerNote]) -> str:
         if note.values:
             more |= {"values": note.values, "rounding": note.rounding}
         layers[note.layer] = [note.format, note.kept, *([more] if more else [])]
-    content = {"version": lottoc.__version__, "layers": layers}
+    content: dict[str, Any] = {"version": lottoc.__version__, "layers": layers}
+    if files:
+        content["swap"] = dict(files)
     return json.dumps(content, separators=(",", ":"), sort_keys=True)
 
 
@@ -110,6 +112,18 @@ def read_notes(file: OnnxFile) -> list[LayerNote] | None:
         return [_read(name, layers) for name in layers]
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise DamagedNotes from error
+
+
+def read_files(file: OnnxFile) -> dict[str, str]:
+    """The digests of swap files, by name; raises `DamagedNotes`."""
+    text = read_entries(file.model, schema.Model.METADATA).get("lottoc")
+    try:
+        files = json.loads(text or "{}").get("swap", {})
+        if not all(isinstance(digest, str) for digest in files.values()):
+            raise TypeError("swap")
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
+        raise DamagedNotes from error
+    return dict(files)
 
 
 def _read(name: str, layers: dict[str, Any]) -> LayerNote:

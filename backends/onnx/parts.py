@@ -41,6 +41,24 @@ class NewTensor:
         return np.asarray(self.produce()).astype(schema.numpy_type(self.data_type), copy=False)
 
 
+@dataclass(frozen=True)
+class NewExternal:
+    """An initializer whose numbers lie in another file, which is written by whoever names it."""
+
+    name: str
+    data_type: int
+    dims: tuple[int, ...]
+    location: str
+    offset: int
+    length: int
+
+    def encode(self) -> list[Piece]:
+        """The TensorProto field."""
+        header = tensor_header(self.name, self.data_type, self.dims)
+        outside = external_data(self.location, self.offset, self.length)
+        return message(schema.Graph.INITIALIZER, [header, outside])
+
+
 def tensor_of(name: str, data_type: int, values: NDArray[np.generic]) -> NewTensor:
     """A small tensor whose numbers are known now."""
     return NewTensor(name, data_type, values.shape, lambda: values)

@@ -14,7 +14,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from lottoc.backends.onnx.parts import NewNode, NewSparse, NewTensor
+from lottoc.backends.onnx.parts import NewExternal, NewNode, NewSparse, NewTensor
 from lottoc.frontends.onnx_file import OnnxFile
 from lottoc.frontends.onnx_layers import Stored
 
@@ -64,11 +64,13 @@ class Parts:
     sparse: tuple[NewSparse, ...] = ()
     nodes: tuple[NewNode, ...] = ()
     shared: tuple[NewTensor, ...] = ()
+    external: tuple[NewExternal, ...] = ()
     payload: int = field(init=False)
 
     def __post_init__(self) -> None:
         sparse = [t for s in self.sparse for t in (s.values, s.indices)]
         total = sum(t.nbytes + len(t.name) + 16 for t in (*self.tensors, *sparse))
+        total += sum(e.length + len(e.name) + 16 for e in self.external)
         object.__setattr__(self, "payload", total + sum(len(n.encode()) for n in self.nodes))
 
 

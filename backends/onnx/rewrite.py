@@ -90,9 +90,10 @@ class Rewrite:
         return max(self.file.ir_version, needed)
 
     def _graph(self) -> list[Piece]:
-        pieces: list[Piece] = [n.encode() for p in self.parts.values() for n in p.nodes]
+        pieces: list[Piece] = []
         for parts in self.parts.values():
             pieces += [piece for sparse in parts.sparse for piece in sparse_constant(sparse)]
+            pieces += [node.encode() for node in parts.nodes]
         for part in self.file.graph.fields:
             if part.number == schema.Graph.NODE:
                 pieces += [] if self._is_replaced_constant(part) else self._node(part)
@@ -134,6 +135,8 @@ class Rewrite:
         pieces: list[Piece] = []
         for tensor in parts.tensors:
             pieces += self._tensor(tensor)
+        for external in parts.external:
+            pieces += external.encode()
         return pieces
 
     def _tensor(self, tensor: NewTensor) -> list[Piece]:

@@ -28,7 +28,8 @@ class Job:
 
     `step`: `check` passes it to `onnx.checker`; `make-up` runs it on inputs that are made up and
     stored in `folder` as inputs-N.npz; `run` runs it on those. Outputs go to `outputs`-N.npz.
-    `data` is the folder that external data is relative to, if it is not the model's own.
+    `data` is the folder that external data is relative to, if it is not the model's own. The
+    bytes of the file `swap` are taken for those of the model's external data called `location`.
     """
 
     model: str
@@ -36,6 +37,8 @@ class Job:
     outputs: str
     step: Literal["check", "make-up", "run"]
     data: str = ""
+    location: str = ""
+    swap: str = ""
 
 
 @dataclass
@@ -106,6 +109,9 @@ def _session(job: Job) -> Any:
     if job.data:
         options.add_session_config_entry(DATA_FOLDER, job.data)
         model = Path(job.model).read_bytes()
+    if job.swap:
+        swap = Path(job.swap).read_bytes()
+        options.add_external_initializers_from_files_in_memory([job.location], [swap], [len(swap)])
     # Optimized, two ways to store one weight may be given to different kernels. Folding would also
     # keep every intermediate of every decoder until the end of loading, six times the weights.
     level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL

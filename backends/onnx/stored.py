@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from lottoc.backends.onnx.notes import LayerNote
 from lottoc.backends.onnx.representation import Found
 from lottoc.backends.onnx.structure.decode import find_grouped
+from lottoc.backends.onnx.swap import CORE, swapped_weights
 from lottoc.frontends.onnx_file import OnnxFile
 from lottoc.frontends.onnx_layers import LayerFinder, Weight
 
@@ -28,6 +29,9 @@ def found_weights(file: OnnxFile) -> dict[str, Found]:
     found = {w.stored.name: w for load in FORMATS.values() for w in load().find(file)}
     for name in [name for name, item in found.items() if item.representation == "narrow"]:
         found.pop(name + narrow.NUMBERS, None)  # of a floating type, it looks like a weight
+    for name, item in swapped_weights(file, found).items():
+        found.pop(name + CORE)
+        found[name] = item
     return found
 
 

@@ -28,6 +28,7 @@ from lottoc.backends.onnx.stored import found_weights, stored_layers
 from lottoc.backends.onnx.structure.cost import WORKLOAD, Workload
 from lottoc.backends.onnx.structure.moved import Moved
 from lottoc.backends.onnx.structure.stage import Stage, restructure
+from lottoc.backends.onnx.swap import layout_of, swap_path, written
 from lottoc.diagnostics import InputError
 from lottoc.frontends.onnx_file import OnnxFile
 from lottoc.frontends.onnx_layers import Weight
@@ -98,13 +99,28 @@ def verify(
     return report
 
 
-def _read_back(path: Path, content: Content) -> VerifyReport:
+def verify_core(
+    path: Path, model: OnnxModel, masks: Masks, swap: Path | None = None, tolerance: float = 1e-5
+) -> VerifyReport:
+    """Check the file that `emit_core` wrote to `path`, or with a `swap` file what that makes of it.
+
+    `model` and `masks` are then those of the swapped ticket: its weights are read from both files
+    and compared with mask times weight bit by bit, and onnxruntime runs the file with the swapped
+    weights, loaded as is documented, beside the masked dense model.
+    """
+    content = Content(model, masks, None, {})
+    report = _read_back(path, content, swap)
+    _run_both(path, content, None, report, tolerance, swap)
+    return report
+
+
+def _read_back(path: Path, content: Content, swap: Path | None = None) -> VerifyReport:
     """Compare every weight with mask times weight, and all the rest with the model, bit by bit."""
     narrow, report = cast(dict[str, int], content.narrow), VerifyReport()
     try:
         file = OnnxFile(path)
         with file.damage_is_an_error():
-            for weight, found in _pruned(file, content):
+            for weight, found in _with_swap(file, swap, _pruned(file, content)):
                 if found.value_type != weight.stored.data_type:
                     narrow[weight.layer.name] = found.value_type
                 _check_layer(weight, found, content)
@@ -114,6 +130,26 @@ def _read_back(path: Path, content: Content) -> VerifyReport:
     except InputError as error:
         raise failure(path, error.diagnostics[0].message) from error
     return report
+
+
+def _with_swap(
+    file: OnnxFile, swap: Path | None, pruned: Iterator[tuple[Weight, Found]]
+) -> Iterator[tuple[Weight, Found]]:
+    """The weights with those of a swap file written into them."""
+    if swap is None:
+        yield from pruned
+        return
+    found = layout_of(file)
+    if found is None:
+        raise failure(file.path, "nothing can be swapped in it")
+    data, layout = swap.read_bytes(), found[1]
+    for weight, item in pruned:
+        if weight.stored.name not in layout.rooms:
+            yield weight, item
+            continue
+        places, values = layout.read(data, weight.stored.name)
+        whole = written(item.value(), places, values)
+        yield weight, replace(item, value=lambda whole=whole: whole)  # type: ignore[misc]
 
 
 def _check_groups(path: Path, content: Content, stage: Stage) -> None:
@@ -221,7 +257,12 @@ def _bits(array: NDArray[np.generic]) -> NDArray[np.generic]:
 
 
 def _run_both(
-    path: Path, content: Content, rounded: Content | None, report: VerifyReport, tolerance: float
+    path: Path,
+    content: Content,
+    rounded: Content | None,
+    report: VerifyReport,
+    tolerance: float,
+    swap: Path | None = None,
 ) -> None:
     """Run the file beside the masked dense model.
 
@@ -235,7 +276,9 @@ def _run_both(
         if expected.failed:
             report.not_run = f"the masked dense model does not run: {expected.reason}"
             return
-        _demand(path, run_apart(Job(file, name, "actual", "run")))
+        location = swap_path(path).name if swap else ""
+        job = Job(file, name, "actual", "run", location=location, swap=str(swap or ""))
+        _demand(path, run_apart(job))
         pairs = [("actual", "expected")]
         if rounded is not None:
             whole = str(rounded.model.path)

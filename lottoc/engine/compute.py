@@ -16,11 +16,12 @@ from xdsl.ir import Operation
 from lottoc.criteria import criterion_class
 from lottoc.engine import choose, networks
 from lottoc.engine.bench import Bench, Value
-from lottoc.engine.models import DataSet, layer_of, open_model
+from lottoc.engine.models import DataPart, DataSet, layer_of, open_model
 from lottoc.fields import build
 from lottoc.ir import lotto, mask
 from lottoc.ir.plain import from_dictionary, strings
 from lottoc.masks.mask import Mask
+from lottoc.partition import part_of
 
 
 class Weights(Protocol):
@@ -36,6 +37,10 @@ def _model(op: lotto.ModelOp, value: Value) -> Any:
 
 def _data(op: lotto.DataOp, value: Value) -> DataSet:
     return DataSet(from_dictionary(op.splits))
+
+
+def _part(op: lotto.PartOp, value: Value) -> DataPart:
+    return DataPart(value(op.data), part_of(from_dictionary(op.examples)))
 
 
 def _weight(op: mask.WeightOp, value: Value) -> np.ndarray:
@@ -89,6 +94,7 @@ def _initial(op: lotto.InitOp, value: Value) -> Any:
 TRANSIENT: Mapping[type[Operation], Callable[[Any, Value], Any]] = {
     lotto.ModelOp: _model,
     lotto.DataOp: _data,
+    lotto.PartOp: _part,
     lotto.InitOp: _initial,
     lotto.GatherOp: networks.gather,
     mask.WeightOp: _weight,
@@ -102,6 +108,7 @@ TRANSIENT: Mapping[type[Operation], Callable[[Any, Value], Any]] = {
 STORED: Mapping[type[Operation], Callable[[Any, Value, Bench], list[Any]]] = {
     lotto.InitOp: networks.init,
     lotto.SignsOp: networks.signs,
+    lotto.GraftOp: networks.graft,
     lotto.TrainOp: networks.train,
     lotto.GatherOp: networks.gather_stored,
     lotto.TrainSparseOp: networks.train_sparse,

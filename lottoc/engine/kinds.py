@@ -127,7 +127,7 @@ SOLVED = Kind(".solved", _save_solved, _load_solved)
 def kind_of(op: Operation) -> Kind | None:
     """How the results of an operation are kept; None if they are not."""
     match op:
-        case lotto.TrainOp() | lotto.SignsOp():
+        case lotto.TrainOp() | lotto.SignsOp() | lotto.GraftOp():
             return STATE
         case lotto.TrainSparseOp():
             return SPARSE

@@ -11,7 +11,9 @@ from typing import Any
 
 from xdsl.ir import Operation, SSAValue
 
+from lottoc.diagnostics import input_error
 from lottoc.ir import lotto
+from lottoc.partition import Part
 from lottoc.signature import Layer
 
 
@@ -67,6 +69,26 @@ def _open_npz(source: Any, folder: str, edition: tuple[int, int]) -> Any:
     from lottoc.frontends.data import open_npz
 
     return open_npz(source)
+
+
+@dataclass(frozen=True)
+class DataPart:
+    """Some of the examples of a data set, taken out when they are used."""
+
+    whole: Any
+    part: Part
+
+    def split(self, name: str) -> Any:
+        """The arrays of a split; raises `InputError` (part-unsuited, part-empty)."""
+        from lottoc.frontends.data import Arrays
+
+        arrays = self.whole.split(name)
+        if not isinstance(arrays, Arrays):
+            message = f"{name} has no class for each example, and is not taken apart"
+            help = ('take it from  npz("data.npz", x = "x", y = "y")',)
+            raise input_error("part-unsuited", message, help=help)
+        rows = self.part.rows(arrays.y, name)
+        return Arrays(arrays.x[rows], arrays.y[rows])
 
 
 @dataclass(frozen=True)

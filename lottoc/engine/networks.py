@@ -64,6 +64,13 @@ def signs(op: lotto.SignsOp, value: Value, bench: Bench) -> list[Any]:
     return [signed_constant(value(op.weights), strings(op.layers))]
 
 
+def graft(op: lotto.GraftOp, value: Value, bench: Bench) -> list[Any]:
+    """Weights that are another's where masks keep."""
+    from lottoc.training.state import grafted
+
+    return [grafted(value(op.weights), value(op.other), arrays(value(op.masks)))]
+
+
 def train(op: lotto.TrainOp, value: Value, bench: Bench) -> list[Any]:
     """A training, taken up again where a killed run left it."""
     from lottoc.training.loop import train

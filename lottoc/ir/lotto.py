@@ -50,6 +50,7 @@ from lottoc.ir.lotto_reconstruct import ReconstructOp
 from lottoc.ir.lotto_scores import GatherOp, ScoreOp
 from lottoc.ir.lotto_signal import CheckSignalOp, RepairOp, WiringOp
 from lottoc.ir.lotto_sparse import FRESH, KEEP, DifferenceOp, TrainSparseOp, check_steps
+from lottoc.ir.lotto_split import GraftOp, PartOp, SplitOp, SwapOp
 from lottoc.ir.types import (
     DataType,
     LayerAttr,
@@ -81,6 +82,7 @@ __all__ = [
     "EvaluateOp",
     "FindOp",
     "GatherOp",
+    "GraftOp",
     "InitOp",
     "LottoDialect",
     "MeasureOp",
@@ -88,6 +90,7 @@ __all__ = [
     "NotOp",
     "ObserveOp",
     "OrOp",
+    "PartOp",
     "ProxyOp",
     "PruneOp",
     "RankOp",
@@ -97,7 +100,9 @@ __all__ = [
     "ScoreOp",
     "ShuffleOp",
     "SignsOp",
+    "SplitOp",
     "SubOp",
+    "SwapOp",
     "TicketOp",
     "TrainOp",
     "TrainSparseOp",
@@ -303,12 +308,15 @@ LottoDialect = Dialect(
     [
         ModelOp,
         DataOp,
+        PartOp,
         InitOp,
         SignsOp,
         FindOp,
+        SplitOp,
         TrainOp,
         TrainSparseOp,
         DifferenceOp,
+        GraftOp,
         ScoreOp,
         GatherOp,
         PruneOp,
@@ -331,6 +339,7 @@ LottoDialect = Dialect(
         RankOp,
         TicketOp,
         EmitOp,
+        SwapOp,
     ],
     [
         ModelType,

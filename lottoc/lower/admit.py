@@ -74,6 +74,8 @@ class _Check:
         self.splits: dict[SSAValue, frozenset[str]] = {}
         self.paths: set[str] = set()
         self.tickets: set[str] = set()
+        self.swaps: dict[str, int] = {}
+        """ONNX files, and how many files turn each into other tickets."""
 
     def operation(self, op: Operation) -> None:
         match op:
@@ -81,6 +83,12 @@ class _Check:
                 self._model(op)
             case lotto.DataOp():
                 self._data(op)
+            case lotto.PartOp():
+                self.splits[op.result] = self.splits.get(op.data, frozenset())
+            case lotto.GraftOp():
+                self._torch(op, op.weights)
+            case lotto.SwapOp():
+                self._swap(op)
             case lotto.TrainOp():
                 self._torch(op, op.weights)
                 self._split(op, op.data, "train")
@@ -285,6 +293,18 @@ class _Check:
             self._wrong(op, f'"{op.ticket.data}" is the name of an earlier ticket')
         self.tickets.add(op.ticket.data)
 
+    def _swap(self, op: lotto.SwapOp) -> None:
+        """Beside an artefact that has been named, and the next of its files."""
+        self._torch(op, op.weights)
+        path, number = op.path.data, op.number.value.data
+        if path not in self.swaps:
+            known = did_you_mean(path, self.swaps)
+            self._wrong(op, f'there is no ONNX file "{path}" to swap weights of', known)
+        elif number != self.swaps[path] + 1:
+            self._wrong(op, f'file {number} of "{path}" is to be file {self.swaps[path] + 1}')
+        else:
+            self.swaps[path] = number
+
     def _emit(self, op: lotto.EmitOp) -> None:
         path = op.path.data
         kind = KINDS.get(op.kind.data)
@@ -296,6 +316,8 @@ class _Check:
         if path in self.paths:
             self._wrong(op, f'two artefacts are called "{path}"')
         self.paths.add(path)
+        if op.kind.data == "onnx":
+            self.swaps.setdefault(path, 0)
         made = self._build(op, _Artefact, op.options)
         self._known(op, made, format=kind.formats, values=kind.values)
         own_file = kind.target_files and made is not None and made.target.endswith(".toml")

@@ -56,15 +56,16 @@ SHAPES: Mapping[str, Shape] = {
         planned=("exclude",),
     ),
     "sanity": Shape(("tickets",), ("controls",)),
+    "split": Shape(("ticket", "partitions"), ()),
     "rank": Shape(("models", "proxies"), ("data",)),
     "emit": Shape(
         ("ticket",),
-        ("format", "values", "target", "batch"),
-        planned=("swap", "model"),
+        ("format", "values", "target", "batch", "swap"),
+        planned=("model",),
     ),
 }
 
-PLANNED_BLOCKS = frozenset({"stability", "split", "search"})
+PLANNED_BLOCKS = frozenset({"stability", "search"})
 
 
 def known_blocks() -> Iterable[str]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from lottoc.lower.program import (
     Program,
     Requirement,
     Sanity,
+    Split,
     Ticket,
     Training,
 )
@@ -29,6 +30,7 @@ from lottoc.lower.ranks import check_rank
 from lottoc.lower.read import Reader
 from lottoc.lower.sanity import check_sanity
 from lottoc.lower.sources import Catalog, check_data, check_model, check_training
+from lottoc.lower.split_blocks import Partition, check_split, read_partition
 from lottoc.lower.tickets import Tickets
 from lottoc.lower.warnings import warn
 
@@ -63,6 +65,9 @@ class _Found:
     requirements: tuple[Requirement, ...] = ()
     emits: tuple[Emit, ...] = ()
     sanities: tuple[Sanity, ...] = ()
+    splits: tuple[Split, ...] = ()
+    parts: Mapping[str, Data] = field(default_factory=dict)
+    """The parts of data that split blocks make."""
 
 
 class _Checker:
@@ -96,12 +101,13 @@ class _Checker:
         unknown = tuple(m.name for m in models.values() if m.signature is None)
         program = Program(
             models,
-            data,
+            {**data, **found.parts},
             trainings,
             found.tickets,
             found.requirements,
             found.emits,
             found.sanities,
+            found.splits,
             tuple(ranks.values()),
             unknown,
             self.imported.sources,
@@ -187,7 +193,8 @@ class _Checker:
             for k, v in (("model", models), ("data", data), ("training", trainings))
         ):
             return _Found(found)  # what hangs on a broken block would only repeat its error
-        names = {*blocks, *found}
+        partitions = [read_partition(self.reader, b) for b in self.blocks.get("split", {}).values()]
+        names = {*blocks, *found, *(name for p in partitions for name in p.names)}
         expressions = Expressions(self.reader, names, self.masks)
         tickets = Tickets(self.reader, models, data, trainings, blocks, expressions)
         for name in blocks:
@@ -197,6 +204,8 @@ class _Checker:
         for ticket in made_from_themselves(found):
             message = f'the mask of "{ticket.name}" is made from itself'
             self.findings.error("cyclic-ticket", message, ticket.span)
+        splits, parts = self._splits(partitions, found, models, data)
+        data = {**data, **parts}
         sanities = self._sanities(found, data)
         expressions.sanities = {sanity.name: sanity for sanity in sanities}
         expressions.evaluated = lambda name, metric: (
@@ -218,7 +227,26 @@ class _Checker:
             if (e := check_emit(self.reader, b, self._folder(b), names, found, models))
         )
         self._same_paths(emits)
-        return _Found(found, requirements, emits, sanities)
+        return _Found(found, requirements, emits, sanities, splits, parts)
+
+    def _splits(
+        self,
+        partitions: Sequence[Partition],
+        found: dict[str, Ticket],
+        models: Mapping[str, Model],
+        data: Mapping[str, Data],
+    ) -> tuple[tuple[Split, ...], dict[str, Data]]:
+        """The split blocks and their parts; their tickets are added to those found."""
+        splits: list[Split] = []
+        parts: dict[str, Data] = {}
+        originals = dict(found)
+        for partition in partitions:
+            checked = check_split(self.reader, partition, originals, models, data)
+            if checked is not None:
+                splits.append(checked.split)
+                found |= checked.tickets
+                parts |= checked.data
+        return tuple(splits), parts
 
     def _sanities(self, found: dict[str, Ticket], data: Mapping[str, Data]) -> tuple[Sanity, ...]:
         """The sanity blocks; the tickets of their controls are added to those found."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lottoc.diagnostics import InputError, Label
@@ -13,6 +13,7 @@ from lottoc.grammar import syntax
 from lottoc.lower.blocks import entries
 from lottoc.lower.program import Emit, MaskOf, Model, Ticket
 from lottoc.lower.read import Reader
+from lottoc.lower.split_blocks import SPECIALISTS, core_name, specialist_name, ticket_name
 
 PLANNED_EMITS = ("adapter",)
 
@@ -99,12 +100,13 @@ def check_emit(
     kind = KINDS[block.name]
     keys = entries(reader, block)
     path = _artefact_path(reader, block, kind)
-    ticket = keys["ticket"].value if "ticket" in keys else None
-    if ticket is not None and not isinstance(ticket, syntax.Name):
-        reader.mismatch(ticket, "the name of a ticket")
+    said = keys["ticket"].value if "ticket" in keys else None
+    ticket = ticket_name(said) if said is not None else None
+    if said is not None and ticket is None:
+        reader.mismatch(said, "the name of a ticket")
         return None
-    if ticket is not None and ticket.value not in names:
-        reader.unknown(ticket.value, names, "ticket", ticket.span)
+    if said is not None and ticket not in names:
+        reader.unknown(str(ticket), names, "ticket", said.span)
         return None
 
     def word(key: str, known: tuple[str, ...]) -> str | None:
@@ -122,13 +124,56 @@ def check_emit(
         batch = _batch(reader, keys["batch"].value)
     if not (path and ticket and form and values and target and batch):
         return None
-    emit = Emit(block.name, path, ticket.value, form, values, target, batch, block.span)
+    emit = Emit(block.name, path, ticket, form, values, target, batch, block.span)
+    if "swap" in keys:
+        emit = replace(emit, swaps=_swaps(reader, keys, emit, names))
     _useless_keys(reader, keys, emit, kind)
     if emit.ticket in tickets and emit.kind != "fx":
         _check_source(reader, keys, emit, models[tickets[emit.ticket].model])
     if emit.kind == "fx" and emit.ticket in tickets:
         _check_fx(reader, keys, emit, tickets, models)
     return emit
+
+
+def _swaps(
+    reader: Reader, keys: Mapping[str, syntax.Entry], emit: Emit, names: set[str]
+) -> tuple[str, ...]:
+    """The specialists of the core that is shipped: `swap = digits.specialists`."""
+    value = keys["swap"].value
+    match value:
+        case syntax.Attribute(base=syntax.Name(value=split), name=name) if name == SPECIALISTS:
+            pass
+        case _:
+            help = "for example  swap = digits.specialists"
+            reader.mismatch(value, "the specialists of a split", help=help)
+            return ()
+    if core_name(split) not in names:
+        splits = [name.partition(".")[0] for name in names if name.endswith(".core")]
+        reader.unknown(split, splits, "split", value.base.span)
+        return ()
+    if emit.ticket != core_name(split):
+        message = f'what is swapped goes into the core of "{split}", not into "{emit.ticket}"'
+        labels = (Label(value.span), Label(keys["ticket"].span, "this is shipped"))
+        help = f"write  ticket = {core_name(split)}"
+        reader.findings.error("swap-core", message, *labels, help=help)
+        return ()
+    for key, given, known in (
+        ("swap", emit.kind, ("onnx",)),
+        ("format", emit.format, ("auto", "dense", "sparse", "packed")),
+        ("values", emit.values, ("same",)),
+    ):
+        if given not in known:
+            what = f"emit {given}" if key == "swap" else f"{key} = {given}"
+            message = f"{what} has no weights that can be swapped"
+            help = (
+                f"leave swap out, or take {key if key != 'swap' else 'emit'} {' or '.join(known)}"
+            )
+            reader.findings.error("swap-unsuited", message, keys[key].span, help=help)
+            return ()
+    found: list[str] = []
+    while (name := specialist_name(split, len(found) + 1)) in names:
+        found.append(name)
+    return tuple(found)
 
 
 def _is_left_out(reader: Reader, block: syntax.Block, keys: Mapping[str, syntax.Entry]) -> bool:

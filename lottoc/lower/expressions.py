@@ -25,6 +25,7 @@ from lottoc.lower.program import (
 )
 from lottoc.lower.read import Reader
 from lottoc.lower.sanity import control_name
+from lottoc.lower.split_blocks import ticket_name
 
 EVALUATED = ("accuracy", "loss", "perplexity")
 METRICS = ("accuracy", "loss", "perplexity", "sparsity", "params")
@@ -58,8 +59,10 @@ class Expressions:
                 return self.mask(self.masks[name], (*inside, name))
             case syntax.Name(value=name):
                 return MaskOf(name) if self._ticket(value) else None
-            case syntax.Attribute(base=syntax.Name() as base, name="mask"):
-                return MaskOf(base.value) if self._ticket(base) else None
+            case syntax.Attribute(base=base, name="mask") if ticket_name(base) is not None:
+                return MaskOf(str(ticket_name(base))) if self._ticket(base) else None
+            case syntax.Attribute() | syntax.Call() if ticket_name(value) is not None:
+                return MaskOf(str(ticket_name(value))) if self._ticket(value) else None
             case syntax.Unary(operator="~", operand=operand):
                 inner = self.mask(operand, inside)
                 return None if inner is None else MaskNot(inner)
@@ -88,15 +91,16 @@ class Expressions:
         seed = self.reader.integer(named[0].value, least=0) if named else 0
         return None if of is None or seed is None else MaskShuffle(of, seed)
 
-    def _ticket(self, name: syntax.Name | syntax.Value) -> bool:
-        assert isinstance(name, syntax.Name)
-        if name.value in self.tickets and name.value != "dense":
+    def _ticket(self, value: syntax.Value) -> bool:
+        name = ticket_name(value)
+        assert name is not None
+        if name in self.tickets and name != "dense":
             return True
-        if name.value == "dense":
-            self.reader.findings.error("wrong-type", '"dense" has no mask', name.span)
+        if name == "dense":
+            self.reader.findings.error("wrong-type", '"dense" has no mask', value.span)
         else:
             known = [*self.tickets - {"dense"}, *self.masks]
-            self.reader.unknown(name.value, known, "ticket", name.span)
+            self.reader.unknown(name, known, "ticket", value.span)
         return False
 
     def number(self, value: syntax.Value) -> Number | None:
@@ -113,13 +117,14 @@ class Expressions:
             case syntax.Binary(operator=sign, left=left, right=right) if sign in _SIGNS:
                 lhs, rhs = self.number(left), self.number(right)
                 return None if lhs is None or rhs is None else Arithmetic(sign, lhs, rhs)
-            case syntax.Attribute(base=syntax.Name() as base):
-                return self._metric(base, value)
+            case syntax.Attribute(base=base) if ticket_name(base) is not None:
+                return self._metric(str(ticket_name(base)), value)
             case syntax.Call(function=syntax.Name(value="collapse"), arguments=(argument,)):
-                if not isinstance(argument.value, syntax.Name):
+                name = ticket_name(argument.value)
+                if name is None:
                     self.reader.mismatch(argument.value, "a ticket")
                 elif self._ticket(argument.value):
-                    return Metric(argument.value.value, "collapsed")
+                    return Metric(name, "collapsed")
                 return None
             case syntax.Call(function=syntax.Attribute(name="drop")):
                 return self._drop(value)
@@ -156,9 +161,9 @@ class Expressions:
             return Arithmetic("-", original, twin)
         return None
 
-    def _metric(self, base: syntax.Name, value: syntax.Attribute) -> Metric | None:
-        if base.value not in self.tickets:
-            self.reader.unknown(base.value, self.tickets, "ticket", base.span)
+    def _metric(self, ticket: str, value: syntax.Attribute) -> Metric | None:
+        if ticket not in self.tickets:
+            self.reader.unknown(ticket, self.tickets, "ticket", value.base.span)
             return None
         if value.name in PLANNED_METRICS:
             self.reader.not_yet(f'the metric "{value.name}"', value.name_span)
@@ -167,10 +172,10 @@ class Expressions:
             known = (*METRICS, *PLANNED_METRICS)
             self.reader.unknown(value.name, known, "metric", value.name_span)
             return None
-        if value.name in EVALUATED and not self.evaluated(base.value, value.name):
-            self._not_evaluated(base.value, value)
+        if value.name in EVALUATED and not self.evaluated(ticket, value.name):
+            self._not_evaluated(ticket, value)
             return None
-        return Metric(base.value, value.name)
+        return Metric(ticket, value.name)
 
     def _not_evaluated(self, ticket: str, metric: syntax.Attribute) -> None:
         source, helps = self.source(ticket), _NOT_EVALUATED

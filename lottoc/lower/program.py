@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from lottoc.diagnostics import Source, Span
-from lottoc.lower.splits import Split
+from lottoc.lower.splits import Split as DataSplit
 from lottoc.masks.patterns import Pattern
 from lottoc.methods.lab import Duration, Method
+from lottoc.partition import Part
 from lottoc.signature import Layer, Signature
 
 SourceKind = Literal["onnx", "torch", "hf", "gguf"]
@@ -44,8 +45,11 @@ class Data:
     """`data NAME { … }`."""
 
     name: str
-    splits: Mapping[str, Split]
+    splits: Mapping[str, DataSplit]
     span: Span
+    whole: str = ""
+    """The data set that this is a part of, where it is one."""
+    part: Part | None = None
 
 
 @dataclass(frozen=True)
@@ -114,13 +118,22 @@ class MaskNot:
     of: MaskExpression
 
 
-MaskExpression = MaskOf | MaskShuffle | MaskBinary | MaskNot
+@dataclass(frozen=True)
+class MaskSplit:
+    """The core of a `split` block, or if `number` is not 0 a specialist without the core."""
+
+    split: str
+    ticket: str
+    number: int
+
+
+MaskExpression = MaskOf | MaskShuffle | MaskBinary | MaskNot | MaskSplit
 
 
 def tickets_of(mask: MaskExpression | None) -> set[str]:
     """The tickets whose masks an expression is made of."""
     match mask:
-        case MaskOf(ticket=name):
+        case MaskOf(ticket=name) | MaskSplit(ticket=name):
             return {name}
         case MaskShuffle(of=of) | MaskNot(of=of):
             return tickets_of(of)
@@ -157,6 +170,19 @@ class Ticket:
     start: Start | None = None
     on_collapse: str = ""
     """What to do about masks that cut the network; empty where the recipe does not say."""
+    onto: str = ""
+    """The ticket whose trained weights stay as they are; only those of `grown` are trained."""
+    grown: MaskExpression | None = None
+
+
+@dataclass(frozen=True)
+class Split:
+    """`split NAME { … }`: a ticket, and the parts of its data that it is found on."""
+
+    name: str
+    ticket: str
+    parts: tuple[str, ...]
+    span: Span
 
 
 @dataclass(frozen=True)
@@ -230,6 +256,8 @@ class Emit:
     """A shipped target's name, or the path of a target file, which ends in .toml."""
     batch: tuple[int, ...]
     span: Span
+    swaps: tuple[str, ...] = ()
+    """Tickets that files beside the artefact turn it into."""
 
 
 @dataclass(frozen=True)
@@ -243,6 +271,7 @@ class Program:
     requirements: tuple[Requirement, ...]
     emits: tuple[Emit, ...]
     sanities: tuple[Sanity, ...] = field(default=())
+    splits: tuple[Split, ...] = field(default=())
     ranks: tuple[Rank, ...] = field(default=())
     unknown_models: tuple[str, ...] = field(default=())
     """Models whose layers could not be checked, because they have never been loaded."""

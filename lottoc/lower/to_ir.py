@@ -79,6 +79,8 @@ class _Recipe(Lowering):
         """Report every missing data file at once, before any work."""
         findings = Findings()
         for data in self.program.data.values():
+            if data.part is not None:
+                continue  # of the same files
             try:
                 self.catalog.digest(data)
             except InputError as error:
@@ -99,12 +101,12 @@ class _Recipe(Lowering):
             return False
 
         required = any(uses(r.left) or uses(r.right) for r in self.program.requirements)
-        return required or any(emit.ticket == name for emit in self.program.emits)
+        return required or any(name in (e.ticket, *e.swaps) for e in self.program.emits)
 
     def _check_signal(self, name: str) -> None:
         """Tickets that are shipped are looked at, and those that say what to do."""
         ticket, values = self.program.tickets[name], self.ticket(name)
-        shipped = any(emit.ticket == name for emit in self.program.emits)
+        shipped = any(name in (emit.ticket, *emit.swaps) for emit in self.program.emits)
         if values.masks is None or ticket.on_collapse == "ignore" or self.adapts(ticket):
             return
         if not ticket.on_collapse and not (shipped and self.can_be_wired(ticket)):
@@ -217,11 +219,25 @@ class _Recipe(Lowering):
             )
         )
 
+        for number, name in enumerate(emit.swaps, start=1):
+            other = self.ticket(name)
+            self.ops.append(
+                lotto.SwapOp.build(
+                    operands=[other.final, other.masks, data],
+                    properties={
+                        "number": integer(number),
+                        "path": StringAttr(emit.path),
+                        "ticket": StringAttr(name),
+                    },
+                )
+            )
+
     def _sampled(self, ticket: Ticket) -> str | None:
         """The data set whose examples give the shape of a ticket's input: its own, or the only."""
         if ticket.data is not None or self.program.models[ticket.model].source != "torch":
             return ticket.data
-        return next(iter(self.program.data)) if len(self.program.data) == 1 else None
+        whole = [data.name for data in self.program.data.values() if data.part is None]
+        return whole[0] if len(whole) == 1 else None
 
     def number(self, number: Number) -> SSAValue:
         """A number of a `require`."""

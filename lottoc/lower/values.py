@@ -36,6 +36,7 @@ from lottoc.lower.program import (
     MaskNot,
     MaskOf,
     MaskShuffle,
+    MaskSplit,
     Metric,
     Model,
     Program,
@@ -88,6 +89,8 @@ class Lowering:
     data: dict[str, SSAValue] = field(default_factory=dict)
     tickets: dict[str, Values] = field(default_factory=dict)
     metrics: dict[Metric, SSAValue] = field(default_factory=dict)
+    splits: dict[str, tuple[SSAValue, ...]] = field(default_factory=dict)
+    """The core of a split block and its specialists."""
 
     @contextmanager
     def at(self, span: Span) -> Iterator[None]:
@@ -145,6 +148,14 @@ class Lowering:
         """The data set's value; made once."""
         if name not in self.data:
             data = self.program.data[name]
+            if data.part is not None:
+                part = lotto.PartOp.build(
+                    operands=[self.dataset(data.whole)],
+                    properties={"examples": to_dictionary(data.part.plain())},
+                    result_types=[DataType()],
+                )
+                self.data[name] = self.add(part)
+                return self.data[name]
             splits: dict[str, Plain] = {
                 split: found.plain() for split, found in data.splits.items()
             }
@@ -250,6 +261,8 @@ class Lowering:
         return options, first
 
     def _given(self, ticket: Ticket) -> Values:
+        if ticket.onto:
+            return self._grown(ticket)
         masks = self.mask(ticket.mask, ticket.model) if ticket.mask is not None else None
         first = 0
         if ticket.start is None and ticket.like is not None:
@@ -259,12 +272,44 @@ class Lowering:
             start = self.initial(ticket, ticket.start)
         return Values(masks, start, self._train(ticket, start, masks, first), first)
 
+    def _grown(self, ticket: Ticket) -> Values:
+        """Another ticket as it was trained, with more weights, which alone are trained."""
+        assert ticket.mask is not None
+        assert ticket.grown is not None
+        assert ticket.like is not None
+        trained, like = self.ticket(ticket.onto), self.ticket(ticket.like)
+        masks, more = self.mask(ticket.mask, ticket.model), self.mask(ticket.grown, ticket.model)
+        start = self.add(
+            lotto.GraftOp.build(
+                operands=[trained.final, like.start, more],
+                result_types=[WeightsType(ticket.model)],
+            )
+        )
+        return Values(masks, start, self._train(ticket, start, more, like.first), like.first)
+
+    def split(self, name: str) -> tuple[SSAValue, ...]:
+        """The core of a split block and its specialists; made once."""
+        if name not in self.splits:
+            split = next(split for split in self.program.splits if split.name == name)
+            masks = self.ticket(split.ticket).masks
+            assert masks is not None
+            parts = [self.dataset(part) for part in split.parts]
+            op = lotto.SplitOp.build(
+                operands=[masks, parts],
+                properties={"split": StringAttr(name)},
+                result_types=[masks.type, [masks.type] * len(parts)],
+            )
+            self.add(op)
+            self.splits[name] = (op.core, *op.specialists)
+        return self.splits[name]
+
     def _train(
         self, ticket: Ticket, start: SSAValue, masks: SSAValue | None, first: int
     ) -> SSAValue:
         if ticket.training is None or ticket.data is None:
             return start
-        properties: dict[str, Attribute] = {"frozen": UnitAttr()} if self.adapts(ticket) else {}
+        frozen = self.adapts(ticket) or ticket.onto
+        properties: dict[str, Attribute] = {"frozen": UnitAttr()} if frozen else {}
         op = lotto.TrainOp.build(
             operands=[start, self.dataset(ticket.data), masks],
             properties=properties
@@ -285,6 +330,8 @@ class Lowering:
                 masks = self.ticket(name).masks
                 assert masks is not None
                 return masks
+            case MaskSplit(split=name, number=number):
+                return self.split(name)[number]
             case MaskShuffle(of=of, seed=seed):
                 return self.add(
                     lotto.ShuffleOp.build(
@@ -374,13 +421,17 @@ class Lowering:
             labels = (Label(ticket.span, "asks what its masks cut off"),)
             raise RecipeError([Diagnostic("export-needs-data", message, labels, help)])
         onnx = self.program.models[ticket.model].source == "onnx"
-        data = None if onnx or ticket.data is None else self.dataset(ticket.data)
+        data = None if onnx or ticket.data is None else self.dataset(self.whole(ticket.data))
         return self.add(
             lotto.WiringOp.build(
                 operands=[self.model(ticket.model), data],
                 result_types=[WiringType(ticket.model)],
             )
         )
+
+    def whole(self, data: str) -> str:
+        """The data set that another is a part of, or itself."""
+        return self.program.data[data].whole or data
 
     def adapts(self, ticket: Ticket | None) -> bool:
         """Whether a ticket's mask says what may move, not what is there: nothing of it is zero."""

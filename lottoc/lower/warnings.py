@@ -99,6 +99,7 @@ def _unused_tickets(items: Sequence[syntax.Item], program: Program, findings: Fi
     for requirement in program.requirements:
         used |= {m.ticket for side in (requirement.left, requirement.right) for m in metrics(side)}
     used |= {name for sanity in program.sanities for name in sanity.tickets}
+    used |= {split.ticket for split in program.splits}
     for ticket in program.tickets.values():
         used |= tickets_of(ticket.mask)
     for ticket in program.tickets.values():

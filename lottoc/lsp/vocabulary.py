@@ -24,6 +24,7 @@ from lottoc.lower.sanity import CONTROLS
 from lottoc.lower.selections import SCOPES
 from lottoc.lower.signal import ON_COLLAPSE
 from lottoc.lower.sources import LOSSES, OPTIMIZERS, SCHEDULES
+from lottoc.lower.split_blocks import PARTITIONS
 from lottoc.masks import patterns
 from lottoc.methods.lab import Duration
 from lottoc.proxies import PROXIES, proxy_class
@@ -156,6 +157,7 @@ _WORDS: Mapping[tuple[str, str], tuple[str, ...]] = {
     ("ticket", "weights"): ("reinit", "signs"),
     ("ticket", "mask"): ("shuffle",),
     ("sanity", "controls"): CONTROLS,
+    ("split", "partitions"): PARTITIONS,
     ("rank", "proxies"): tuple(PROXIES),
 }
 

@@ -131,3 +131,14 @@ def signed_constant(state: State, layers: Sequence[str]) -> State:
         deviation = np.std(weight, dtype=np.float64).astype(weight.dtype)
         arrays[f"{MODEL}{name}.weight"] = np.sign(weight) * deviation
     return State(arrays, 0)
+
+
+def grafted(state: State, other: State, masks: Mapping[str, NDArray[np.bool_]]) -> State:
+    """The weights of `state`, but those of `other` where masks keep, by layer name.
+
+    Everything that is no such weight is as in `state`; optimizer state is dropped.
+    """
+    arrays = dict(state.without_optimizer().arrays)
+    for name, mask in masks.items():
+        arrays[f"{MODEL}{name}.weight"] = np.where(mask, other.layer(name), state.layer(name))
+    return State(arrays, state.step)

@@ -29,7 +29,11 @@ ticket a { layers = all   sparsity = 50% }
 @pytest.mark.parametrize(
     ("typed", "some", "none"),
     [
-        ("‸", "model data training ticket sanity rank emit param mask require", "stability half"),
+        (
+            "‸",
+            "model data training ticket sanity split rank emit param mask require",
+            "stability half",
+        ),
         ("tic‸", "ticket", "a"),
         ("ticket b { ‸ }", "layers criterion like mask", "source stability"),
         ("ticket b { layers = linear\n  sp‸\n pattern = 2:4 }", "sparsity scope", "layers pattern"),
@@ -41,6 +45,8 @@ ticket a { layers = all   sparsity = 50% }
         ("ticket b { criterion = snip(norm = ‸)", "batch running", "seed"),
         ("sanity s { tickets = [‸", "a", "net shuffle"),
         ("sanity s { controls = [‸", "shuffle reinit invert", "a"),
+        ("split s { ticket = ‸", "a", "net by_class"),
+        ("split s { partitions = ‸", "by_class random", "a net"),
         ("rank s { models = [‸", "net", "a"),
         ("rank s { proxies = [snip, ‸", "synflow naswot", "a"),
         ("ticket b { scope = ‸", "global layerwise uniform erk", "magnitude"),

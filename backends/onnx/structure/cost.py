@@ -14,7 +14,7 @@ LENGTH = 128
 """What an open dimension that is not the batch is taken for, such as that of a sequence."""
 
 CAP, MARGIN = 0.85, 0.8
-"""A layer is grouped if it is to take at most these shares of its time dense: each time, on average.
+"""A layer is grouped if it is to take at most these shares of its time dense: each, on average.
 
 No table is exact, so an even chance is none: of the layers of `benchmarks/groups_layers.py` none
 that passes was slower than dense.
