@@ -13,41 +13,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import statistics
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
 from lenet_curve import ROOT, machine
+from recipes import compiled, spread
 
 RECIPE = ROOT / "examples" / "at_init" / "at_init.lotto"
-
-
-def compiled(seed: int, target: str, length: str, scratch: Path) -> dict[str, object]:
-    """The report of one build; a contract that does not hold is a result too."""
-    text = "\n".join(
-        line for line in RECIPE.read_text().splitlines() if not line.startswith("require")
-    )
-    file = RECIPE.with_name(f".sanity-{seed}-{target.rstrip('%')}.lotto")
-    file.write_text(text + "\n")
-    out = scratch / f"{seed}-{target}"
-    command = [sys.executable, "-m", "lottoc.cli", "compile", str(file), "-q", "-o", str(out)]
-    command += ["--store", str(scratch / "store"), "-D", f"seed={seed}", "-D", f"target={target}"]
-    command += ["-D", f"length={length}"]
-    try:
-        subprocess.run(command, check=True)
-    finally:
-        file.unlink()
-    report: dict[str, object] = json.loads((out / "report.json").read_text())
-    return report
-
-
-def spread(values: list[float]) -> dict[str, float]:
-    """Mean and standard error, in points."""
-    points = [100 * value for value in values]
-    error = statistics.stdev(points) / len(points) ** 0.5 if len(points) > 1 else 0.0
-    return {"mean": round(statistics.mean(points), 2), "error": round(error, 2)}
 
 
 def summary(reports: list[dict[str, object]]) -> dict[str, object]:
@@ -79,7 +51,12 @@ def main() -> None:
     for target in arguments.targets:
         with tempfile.TemporaryDirectory() as scratch:
             reports = [
-                compiled(seed, target, arguments.length, Path(scratch)) for seed in arguments.seeds
+                compiled(
+                    RECIPE,
+                    Path(scratch),
+                    {"seed": seed, "target": target, "length": arguments.length},
+                )
+                for seed in arguments.seeds
             ]
         result[target] = summary(reports)
         print(target, json.dumps(result[target]), flush=True)

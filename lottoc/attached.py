@@ -40,12 +40,13 @@ from lottoc.ir import lotto
 from lottoc.lower.check import check
 from lottoc.lower.program import Data, Model, Program, tickets_of
 from lottoc.masks.mask import Mask
-from lottoc.methods.lab import Duration
+from lottoc.methods.lab import Duration, FoundStep
 from lottoc.recipe_file import read
 from lottoc.signature import Signature
 from lottoc.training.masked import HeldMasks
 from lottoc.training.module import named_tensors, state_of
 from lottoc.training.moving import Masked
+from lottoc.training.updates import update_class
 
 if TYPE_CHECKING:
     from xdsl.dialects.builtin import ModuleOp
@@ -202,6 +203,11 @@ def _attached(
 ) -> Attached:
     named = named_tensors(model)
     if isinstance(op, lotto.TrainSparseOp):
+        if not getattr(update_class(op.update.data), "trains_weights", True):
+            raise _unsuited(
+                f"{op.update.data} trains no weight: a loop of your own has nothing to train",
+                "compile the recipe",
+            )
         masks = {n: m.to_bool() for n, m in starting_masks(op, engine.value).items()}
         moves = moves_of(op, masks)
         layers = [_masked(named, n, m, moves.budgets[n]) for n, m in masks.items()]
@@ -253,6 +259,13 @@ def _unsuited(message: str, help: str) -> RecipeError:
     return RecipeError([Diagnostic("attach-unsuited", message, help=(help,))])
 
 
+def _not_once(name: str) -> RecipeError:
+    return _unsuited(
+        f'"{name}" is not found within one training',
+        "attach a ticket whose method is one_shot, gmp, rigl, set, srigl or sr_ste",
+    )
+
+
 def _program(
     source: Source,
     catalog: _OneModel,
@@ -278,8 +291,11 @@ def _program(
         trainings[ticket.training] = dataclasses.replace(trainings[ticket.training], length=length)
     needed = _closure(program, name)
     tickets = {n: t for n, t in program.tickets.items() if n in needed}
+    for found in (t.found for t in tickets.values() if t.found is not None):
+        if isinstance(getattr(found.method, "rewind", None), FoundStep):
+            raise _not_once(name)
     return dataclasses.replace(
-        program, trainings=trainings, tickets=tickets, requirements=(), emits=()
+        program, trainings=trainings, tickets=tickets, requirements=(), emits=(), stabilities={}
     )
 
 
@@ -295,7 +311,10 @@ def _closure(program: Program, name: str) -> set[str]:
 
 _BLOCKS = {
     "model": 'model your_model { source = torch("your_model.py:your_model") }',
-    "data": 'data your_data { train = npz("your_data.npz", x = "x", y = "y") }',
+    "data": """data your_data {
+      train = npz("your_data.npz", x = "x", y = "y")
+      test  = npz("your_data.npz", x = "x", y = "y")
+    }""",
     "training": "training your_loop { optimizer = sgd(lr = 1)  batch = 1  length = %d steps }",
 }
 
@@ -322,10 +341,7 @@ def _training(module: ModuleOp, name: str) -> lotto.TrainOp | lotto.TrainSparseO
     masks = op.under if isinstance(op, lotto.TrainSparseOp) else getattr(op, "masks", None)
     needs_none = isinstance(op, lotto.TrainSparseOp)
     if not once or (masks is None and not needs_none) or _trained(masks):
-        raise _unsuited(
-            f'"{name}" is not found within one training',
-            "attach a ticket whose method is one_shot, gmp, rigl, set, srigl or sr_ste",
-        )
+        raise _not_once(name)
     assert isinstance(op, lotto.TrainOp | lotto.TrainSparseOp)
     return op
 

@@ -20,6 +20,7 @@ from lottoc.ir.place import labels
 from lottoc.ir.text import context, parse
 from lottoc.lower.admit import admit
 from lottoc.lower.program import Program
+from lottoc.methods.lab import FoundStep
 from lottoc.passes import pipeline
 from lottoc.recipe_file import read
 from lottoc.report.origin import Origin, of_ir, of_recipe
@@ -32,6 +33,7 @@ from lottoc.report.report import (
     ticket_rows,
     to_bytes,
 )
+from lottoc.report.stability import Stability, never_stable, plot, stabilities
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,7 @@ class Outcome:
     """Every file that was read for it."""
     controls: list[ControlRow] = field(default_factory=list)
     ranks: list[Ranking] = field(default_factory=list)
+    stabilities: list[Stability] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -58,8 +61,11 @@ class Start:
     inputs: tuple[Path, ...]
 
 
-def begin(request: Request, findings: Findings) -> Start:
-    """Whole-network or mask IR of a recipe or, where the file is called so, of IR text."""
+def begin(request: Request, findings: Findings, engine: Engine | None = None) -> Start:
+    """Whole-network or mask IR of a recipe or, where the file is called so, of IR text.
+
+    `engine` computes what decides how the recipe goes on, such as a step to rewind to.
+    """
     if request.recipe.suffix == IR_SUFFIX:
         source = read(request.recipe, "ir")
         refuse_defines(request)
@@ -68,7 +74,7 @@ def begin(request: Request, findings: Findings) -> Start:
     source, program = front(request, findings, deep=True)
     origin = of_recipe(source, request.defines, program)
     files = inputs.of_program(request.recipe, program)
-    return Start(recipe_ir(request, program), origin, files)
+    return Start(recipe_ir(request, program, engine), origin, files)
 
 
 def refuse_defines(request: Request) -> None:
@@ -79,13 +85,36 @@ def refuse_defines(request: Request) -> None:
         raise RecipeError([Diagnostic("unknown-param", message, help=help)])
 
 
-def recipe_ir(request: Request, program: Program) -> ModuleOp:
-    """The recipe as whole-network operations."""
+def recipe_ir(request: Request, program: Program, engine: Engine | None = None) -> ModuleOp:
+    """The recipe as whole-network operations.
+
+    Tickets may rewind to a step that a `stability` block finds; that is looked for first.
+    """
     from lottoc.lower.to_ir import lower
 
-    module = lower(program, Catalog(request.store))
+    engine = engine or Engine(request.store, request.progress, trace=request.trace)
+    module = lower(program, Catalog(request.store), _found_steps(request, program, engine))
     verify_after("lowering", module)
     return module
+
+
+def _found_steps(request: Request, program: Program, engine: Engine) -> dict[str, int]:
+    """By block, the step that is found; raises `RequirementError` (never-stable) if none is."""
+    from lottoc.lower.to_ir import lower_stability
+
+    methods = [t.found.method for t in program.tickets.values() if t.found is not None]
+    rewinds = [getattr(method, "rewind", None) for method in methods]
+    wanted = list(dict.fromkeys(r.block for r in rewinds if isinstance(r, FoundStep)))
+    if not wanted:
+        return {}
+    module = mask_ir(lower_stability(program, Catalog(request.store), wanted))
+    engine.run(module)
+    found: dict[str, int] = {}
+    for stability in stabilities(module, engine):
+        if stability.step is None:
+            raise never_stable(stability, program.stabilities[stability.block].span)
+        found[stability.block] = stability.step
+    return found
 
 
 def mask_ir(module: ModuleOp) -> ModuleOp:
@@ -100,11 +129,11 @@ def compile_recipe(request: Request, output: Path, findings: Findings) -> Outcom
     Nothing is written to `output` unless every artefact is verified and every `require` holds.
     Raises a `LottoError` whose exit code says what went wrong.
     """
-    start = begin(request, findings)
+    engine = Engine(request.store, request.progress, trace=request.trace)
+    start = begin(request, findings, engine)
     module = mask_ir(start.module)
     if request.recipe.suffix == IR_SUFFIX:
         admit(module, Catalog(request.store), findings)
-    engine = Engine(request.store, request.progress, trace=request.trace)
     engine.run(module)
     rows = ticket_rows(module, engine)
     check_signal(module, engine, findings)
@@ -118,7 +147,10 @@ def compile_recipe(request: Request, output: Path, findings: Findings) -> Outcom
         ]
         report = build_report(start.origin, module, engine, rows, artefacts)
         (folder / "report.json").write_bytes(to_bytes(report))
-        put_in_place(folder, output, [*(a.path for a in artefacts), "report.json"])
+        plots = {f"{one.block}.svg": plot(one) for one in stabilities(module, engine)}
+        for name, drawn in plots.items():
+            (folder / name).write_text(drawn, encoding="utf-8")
+        put_in_place(folder, output, [*(a.path for a in artefacts), *plots, "report.json"])
     report_path = output / "report.json"
     return Outcome(
         rows,
@@ -129,6 +161,7 @@ def compile_recipe(request: Request, output: Path, findings: Findings) -> Outcom
         start.inputs,
         control_rows(module, engine),
         rankings(module, engine),
+        stabilities(module, engine),
     )
 
 

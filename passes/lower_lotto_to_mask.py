@@ -53,7 +53,7 @@ class _Lowering:
                 self._masks(op, self._shuffle(op))
             case lotto.RepairOp():
                 self._masks(op, self._repair(op))
-            case lotto.TrainSparseOp() | lotto.ReconstructOp():
+            case lotto.TrainSparseOp() | lotto.ReconstructOp() | lotto.SubsetSumOp():
                 self._moved(op)
                 return
             case lotto.EmitOp() if op.masks in self.masks:
@@ -285,13 +285,14 @@ class _Lowering:
         layerwise = mask.LAYERWISE[op.name]
         return {name: self._add(op, layerwise(lhs[name], rhs[name])) for name in lhs}
 
-    def _moved(self, op: lotto.TrainSparseOp | lotto.ReconstructOp) -> None:
+    def _moved(self, op: lotto.TrainSparseOp | lotto.ReconstructOp | lotto.SubsetSumOp) -> None:
         """Some operations give all masks together: `mask.layer` takes them apart, a bundle of these
         stands for them wherever they are used."""
         if all(isinstance(use.operation, mask.LayerOp) for use in op.masks.uses):
             return
         known = self.layers[lotto.model_of(op.masks)]
-        pattern = parse(op.pattern.data)
+        said = UNSTRUCTURED if isinstance(op, lotto.SubsetSumOp) else op.pattern.data
+        pattern = parse(said)
         layers = {
             name: mask.LayerOp.build(
                 operands=[op.masks],

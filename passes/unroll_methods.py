@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 from typing import Any
 
 from xdsl.builder import Builder
 from xdsl.context import Context
 from xdsl.dialects.builtin import (
     DictionaryAttr,
+    FloatAttr,
     IntegerAttr,
     ModuleOp,
     StringAttr,
@@ -29,36 +29,13 @@ from lottoc.ir import lotto
 from lottoc.ir.place import labels, pass_failed
 from lottoc.ir.plain import Plain, from_dictionary, string_array, to_dictionary
 from lottoc.ir.types import MasksType, ScoresType
-from lottoc.masks.allocate import schedule
 from lottoc.masks.patterns import parse
 from lottoc.methods import METHODS, method_class, unsuited
 from lottoc.methods.lab import Duration, Method, OptimizerState
+from lottoc.passes.rounds import Target, stages
 
 _MOST_ROUNDS = 10_000
 _MOST_STEPS = 1 << 40
-
-
-@dataclass(frozen=True)
-class Target:
-    """What one pruning round keeps: a share of all weights, under a pattern."""
-
-    density: str
-    pattern: str
-
-
-def _stages(before: Target | None, after: Target, count: int) -> list[Target]:
-    """What to keep after each of `count` rounds that each prune an equal share of what is left.
-
-    Patterns have rounds of their own, such as fewer and fewer of every M.
-    """
-    density, pattern = Fraction(after.density), parse(after.pattern)
-    if before is None or before.pattern != after.pattern:
-        start = Fraction(before.density) if before else Fraction(1)
-        rounds = [(d, str(p)) for d, p in pattern.rounds(density, count) if d < start]
-        return [Target(str(d), p) for d, p in rounds] or [after]
-    start = Fraction(before.density)
-    pruned = 1 - density / start if start else Fraction(0)
-    return [Target(str(start * (1 - s)), after.pattern) for s in schedule(pruned, count)]
 
 
 @dataclass
@@ -108,7 +85,7 @@ class IrLab:
     def rounds(self, count: int) -> list[Target]:
         """An equal share of what is left in each round, or as the pattern says."""
         self._check_rounds(count)
-        return _stages(None, Target(self.find.density.data, self.find.pattern.data), count)
+        return stages(None, Target(self.find.density.data, self.find.pattern.data), count)
 
     def _check_rounds(self, count: int) -> None:
         if not 1 <= count <= _MOST_ROUNDS:
@@ -242,7 +219,7 @@ class IrLab:
         )
         self._check_rounds(count)
         before = self.targets.get(within) if within is not None else None
-        for stage in dict.fromkeys(_stages(before, target, count)):
+        for stage in dict.fromkeys(stages(before, target, count)):
             within = self.prune(self.score(weights, within), stage, within)
         assert within is not None
         return within
@@ -270,6 +247,31 @@ class IrLab:
         self._add(op)
         return op.masks, op.result
 
+    def approximate(self, weights: SSAValue, epsilon: float) -> SSAValue:
+        """`lotto.subset_sum`, and what is read off it."""
+        if self.find.toward is None or self.find.target is None:
+            raise pass_failed(self.find, "the method approximates a network, and none is given")
+        named = {"layers": self.find.layers, "target": self.find.target}
+        masks = self._add(
+            lotto.SubsetSumOp.build(
+                operands=[weights, self.find.toward],
+                properties={**named, "epsilon": FloatAttr(epsilon, f64)},
+                result_types=[MasksType(lotto.model_of(weights))],
+            )
+        )
+        numbers = {
+            metric: self._add(
+                lotto.ApproximationOp.build(
+                    operands=[masks, weights, self.find.toward],
+                    properties={**named, "metric": StringAttr(metric)},
+                    result_types=[f64],
+                )
+            )
+            for metric in lotto.APPROXIMATED
+        }
+        self._note("approximation", numbers)
+        return masks
+
     def _split(self) -> str:
         """Activations are looked at on the calibration split, where the data has one."""
         data = self.find.data.owner if self.find.data is not None else None
@@ -280,15 +282,18 @@ class IrLab:
 
     def observe(self, moment: str, weights: SSAValue, masks: SSAValue) -> None:
         """`lotto.observe` of sparsity, and of accuracy where there is test data."""
-        metrics = [("sparsity", self._measure(masks))]
+        metrics = {"sparsity": self._measure(masks)}
         if self._has_test():
-            metrics.append(("accuracy", self._accuracy(weights, masks)))
+            metrics["accuracy"] = self._accuracy(weights, masks)
+        self._note(moment, metrics)
+
+    def _note(self, moment: str, metrics: Mapping[str, SSAValue]) -> None:
         op = lotto.ObserveOp.build(
-            operands=[[value for _, value in metrics]],
+            operands=[list(metrics.values())],
             properties={
                 "ticket": self.find.ticket,
                 "moment": StringAttr(moment),
-                "metrics": string_array([name for name, _ in metrics]),
+                "metrics": string_array(list(metrics)),
             },
         )
         op.location = self.find.location

@@ -29,6 +29,9 @@ ticket fixed  { like = moving   method = one_shot }
 ticket half   { layers = linear   pattern = 2:4   method = sr_ste(decay = 0.01) }
 ticket held   { layers = linear   pattern = 2:4   method = srigl(every = 4 steps) }
 ticket again  { like = moving   method = imp(rounds = 2) }
+stability basin { at = [0] steps }
+ticket late   { like = moving   method = imp(rewind = basin.step) }
+ticket strong { like = moving   method = edge_popup }
 """
 ONCE = ("moving", "grown", "slowly", "fixed", "half", "held")
 STEPS = 32
@@ -206,6 +209,8 @@ def test_a_state_of_other_layers_is_refused(recipe: Path) -> None:
     ("name", "steps", "said"),
     [
         ("again", STEPS, "attach-unsuited.*not found within one training"),
+        ("late", STEPS, "attach-unsuited.*not found within one training"),
+        ("strong", STEPS, "attach-unsuited.*trains no weight"),
         ("mving", STEPS, 'attach-unsuited.*no ticket "mving"'),
         ("moving", None, "attach-unsuited.*no training"),
     ],

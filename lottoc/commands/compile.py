@@ -90,13 +90,21 @@ class _Shown:
 
 
 def _print(outcome: Outcome) -> None:
-    from lottoc.report.table import outcome_table, rank_tables, sanity_tables
+    from lottoc.report.table import (
+        approximations,
+        outcome_table,
+        rank_tables,
+        sanity_tables,
+        stability_tables,
+    )
 
     tickets = [outcome_table(outcome.tickets, outcome.artefacts)] if outcome.tickets else []
     for table in (
         *tickets,
         *sanity_tables(outcome.controls),
         *rank_tables(outcome.ranks),
+        *stability_tables(outcome.stabilities),
+        *approximations(outcome.tickets),
     ):
         print(table)
     made = f"{outcome.computed} results computed, {outcome.trained} of them trainings"

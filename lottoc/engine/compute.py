@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any, Protocol
 
 import numpy as np
@@ -14,9 +15,9 @@ from xdsl.dialects import arith
 from xdsl.ir import Operation
 
 from lottoc.criteria import criterion_class
-from lottoc.engine import choose, networks
+from lottoc.engine import choose, networks, subset
 from lottoc.engine.bench import Bench, Value
-from lottoc.engine.models import DataPart, DataSet, layer_of, open_model
+from lottoc.engine.models import DataPart, DataSet, layer_of, model_op, open_model
 from lottoc.fields import build
 from lottoc.ir import lotto, mask
 from lottoc.ir.plain import from_dictionary, strings
@@ -67,6 +68,20 @@ def _difference(op: lotto.DifferenceOp, value: Value) -> _Difference:
     return _Difference(value(op.weights), value(op.origin))
 
 
+def _interpolate(op: lotto.InterpolateOp, value: Value) -> Any:
+    from lottoc.training.interpolate import interpolate
+
+    setting: Any = from_dictionary(op.training)
+    return interpolate(
+        value(model_op(op.weights).result).build(0),
+        value(op.weights),
+        value(op.other),
+        Fraction(op.at.data),
+        value(op.data).split("train"),
+        setting.get("threads", 1),
+    )
+
+
 def _layer(op: mask.LayerOp, value: Value) -> Mask:
     masks: Mapping[str, Mask] = value(op.masks)
     return masks[op.layer.data]
@@ -100,6 +115,7 @@ TRANSIENT: Mapping[type[Operation], Callable[[Any, Value], Any]] = {
     mask.WeightOp: _weight,
     mask.LayerOp: _layer,
     lotto.DifferenceOp: _difference,
+    lotto.InterpolateOp: _interpolate,
     mask.ScoreOp: _score,
     mask.BundleOp: _bundle,
 }
@@ -113,6 +129,8 @@ STORED: Mapping[type[Operation], Callable[[Any, Value, Bench], list[Any]]] = {
     lotto.GatherOp: networks.gather_stored,
     lotto.TrainSparseOp: networks.train_sparse,
     lotto.ReconstructOp: networks.reconstruct,
+    lotto.SubsetSumOp: subset.solve,
+    lotto.ApproximationOp: subset.measure,
     lotto.EvaluateOp: networks.evaluate,
     lotto.ProxyOp: networks.proxy,
     lotto.MeasureOp: networks.measure,

@@ -15,7 +15,7 @@ from xdsl.ir.core import OpResult
 from lottoc.ir import lotto
 from lottoc.ir.types import LayerMaskType
 
-SEMANTICS = 1
+SEMANTICS = 2
 """Raise this when an operation comes to mean something else, so that old results are not found."""
 
 _NOT_MEANING: dict[type[Operation], set[str]] = {

@@ -49,6 +49,14 @@ def _load_masks(path: Path) -> Sequence[Any]:
     return [masks[str(index)] for index in range(len(masks))]
 
 
+def _save_together(path: Path, results: Sequence[Any]) -> None:
+    save_masks(path, results[0])
+
+
+def _load_together(path: Path) -> Sequence[Any]:
+    return [load_masks(path)]
+
+
 def _save_wiring(path: Path, results: Sequence[Any]) -> None:
     save_wiring(path, results[0])
 
@@ -115,6 +123,8 @@ def _load_sparse(path: Path) -> Sequence[Any]:
 NUMBERS = Kind(".json", _save_numbers, _load_numbers)
 ORDERS = Kind(".json", _save_orders, _load_orders)
 MASKS = Kind(".masks", _save_masks, _load_masks)
+TOGETHER = Kind(".masks", _save_together, _load_together)
+"""The masks of several layers, by name."""
 STATE = Kind(".state", _save_state, _load_state)
 STATISTIC = Kind(".statistic", _save_statistic, _load_statistic)
 SPARSE = Kind(".state", _save_sparse, _load_sparse)
@@ -135,10 +145,12 @@ def kind_of(op: Operation) -> Kind | None:
             return None
         case lotto.InitOp():
             return STATE if model_op(op.model).source.data == "torch" else None
-        case lotto.EvaluateOp() | lotto.MeasureOp() | lotto.ProxyOp():
+        case lotto.EvaluateOp() | lotto.MeasureOp() | lotto.ProxyOp() | lotto.ApproximationOp():
             return NUMBERS
         case mask.OrderOp():
             return ORDERS
+        case lotto.SubsetSumOp():
+            return TOGETHER
         case lotto.ReconstructOp():
             return SOLVED
         case lotto.GatherOp():

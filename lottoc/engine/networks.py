@@ -61,7 +61,8 @@ def signs(op: lotto.SignsOp, value: Value, bench: Bench) -> list[Any]:
     """The start reduced to its signs."""
     from lottoc.training.state import signed_constant
 
-    return [signed_constant(value(op.weights), strings(op.layers))]
+    by_fan_in = op.by_fan_in is not None
+    return [signed_constant(value(op.weights), strings(op.layers), by_fan_in=by_fan_in)]
 
 
 def graft(op: lotto.GraftOp, value: Value, bench: Bench) -> list[Any]:
@@ -135,9 +136,10 @@ def evaluate(op: lotto.EvaluateOp, value: Value, bench: Bench) -> list[Any]:
 
     model = value(model_op(op.weights).result)
     options: Any = from_dictionary(op.training)
-    metrics = evaluate(
-        model.build(0), value(op.weights), value(op.data).split(op.split.data), **options
-    )
+    state = value(op.weights)
+    if op.masks is not None:
+        state = state.under(arrays(value(op.masks)))
+    metrics = evaluate(model.build(0), state, value(op.data).split(op.split.data), **options)
     return [float(metrics[op.metric.data])]
 
 

@@ -17,6 +17,7 @@ from lottoc.diagnostics import Diagnostic, LottoError, RecipeError
 from lottoc.ir import lotto, mask
 from lottoc.ir.place import labels
 from lottoc.ir.plain import strings
+from lottoc.masks.factors import misfit
 from lottoc.signature import Layer
 
 _MOST = 50
@@ -94,6 +95,8 @@ def _module(module: ModuleOp) -> Iterator[Finding]:
         named = op.properties.get("layers")
         if isinstance(named, ArrayAttr) and not isinstance(op, lotto.ModelOp):
             yield from _layers(op, [n.data for n in named if isinstance(n, StringAttr)], models)
+        if isinstance(op, lotto.SubsetSumOp | lotto.ApproximationOp):
+            yield from _factors(op, models)
         if isinstance(op, lotto.PruneOp) and isinstance(op.scores.owner, lotto.ScoreOp):
             scored = strings(op.scores.owner.layers)
             for name in strings(op.layers):
@@ -108,7 +111,7 @@ def _layers(
     match op:
         case mask.RepairOp():
             model = lotto.model_of(op.wiring)
-        case lotto.ProxyOp():
+        case lotto.ProxyOp() | lotto.ApproximationOp():
             model = lotto.model_of(op.weights)
         case _:
             model = lotto.model_of(op.results[0])
@@ -122,6 +125,23 @@ def _layers(
             yield op, f'model "{model}" has no layer "{name}"'
         if times > 1:
             yield op, f'layer "{name}" is named {times} times'
+
+
+def _factors(
+    op: lotto.SubsetSumOp | lotto.ApproximationOp, models: dict[str, dict[str, Layer]]
+) -> Iterator[Finding]:
+    """Two layers can multiply to one of the target."""
+    known = models.get(lotto.model_of(op.weights), {})
+    other = models.get(lotto.model_of(op.toward), {})
+    for name in strings(op.target):
+        if name not in other:
+            yield op, f'model "{lotto.model_of(op.toward)}" has no layer "{name}"'
+    names = strings(op.layers)
+    for first, second, target in zip(names[::2], names[1::2], strings(op.target), strict=True):
+        if first in known and second in known and target in other:
+            problem = misfit(known[first], known[second], other[target])
+            if problem:
+                yield op, problem
 
 
 def _shapes(op: Operation, models: dict[str, dict[str, Layer]]) -> Iterator[Finding]:

@@ -13,6 +13,7 @@ from xdsl.dialects.builtin import I64 as Int64
 from xdsl.dialects.builtin import ArrayAttr, DictionaryAttr, IntegerAttr, StringAttr, UnitAttr
 from xdsl.ir import Dialect
 from xdsl.irdl import (
+    AnyAttr,
     AttrSizedOperandSegments,
     IRDLOperation,
     ParsePropInAttrDict,
@@ -51,6 +52,8 @@ from lottoc.ir.lotto_scores import GatherOp, ScoreOp
 from lottoc.ir.lotto_signal import CheckSignalOp, RepairOp, WiringOp
 from lottoc.ir.lotto_sparse import FRESH, KEEP, DifferenceOp, TrainSparseOp, check_steps
 from lottoc.ir.lotto_split import GraftOp, PartOp, SplitOp, SwapOp
+from lottoc.ir.lotto_stability import InterpolateOp, StabilityOp
+from lottoc.ir.lotto_subset import APPROXIMATED, ApproximationOp, SubsetSumOp
 from lottoc.ir.types import (
     DataType,
     LayerAttr,
@@ -65,6 +68,7 @@ from lottoc.ir.whole import DATA, EVALUATED, MASKS, MODEL, SCORES, WEIGHTS, WIRI
 from lottoc.masks.patterns import UNSTRUCTURED, parse
 
 __all__ = [
+    "APPROXIMATED",
     "BINARY",
     "COMPARISONS",
     "EVALUATED",
@@ -74,6 +78,7 @@ __all__ = [
     "WEIGHTS",
     "WIRING",
     "AndOp",
+    "ApproximationOp",
     "CheckSignalOp",
     "ControlOp",
     "DataOp",
@@ -84,6 +89,7 @@ __all__ = [
     "GatherOp",
     "GraftOp",
     "InitOp",
+    "InterpolateOp",
     "LottoDialect",
     "MeasureOp",
     "ModelOp",
@@ -101,7 +107,9 @@ __all__ = [
     "ShuffleOp",
     "SignsOp",
     "SplitOp",
+    "StabilityOp",
     "SubOp",
+    "SubsetSumOp",
     "SwapOp",
     "TicketOp",
     "TrainOp",
@@ -178,11 +186,13 @@ class InitOp(IRDLOperation):
 
 @irdl_op_definition
 class SignsOp(IRDLOperation):
-    """sign(θ) times one constant a layer, the standard deviation of the layer's weights."""
+    """sign(θ) times one constant a layer: the standard deviation of the layer's weights, or with
+    `by_fan_in` √(2 / fan-in)."""
 
     name = "lotto.signs"
     weights = operand_def(WEIGHTS)
     layers = prop_def(ArrayAttr[StringAttr])
+    by_fan_in = opt_prop_def(UnitAttr)
     result = result_def(WEIGHTS)
     traits = traits_def(Pure())
     irdl_options = (ParsePropInAttrDict(),)
@@ -201,6 +211,10 @@ class FindOp(IRDLOperation):
     data = opt_operand_def(DATA)
     wiring = opt_operand_def(WIRING)
     """If given, masks are repaired in it after every pruning."""
+    toward = opt_operand_def(AnyAttr())
+    """The weights of another network, which the ticket is to compute."""
+    target = opt_prop_def(ArrayAttr[StringAttr])
+    """Their layers."""
     ticket = prop_def(StringAttr)
     method = prop_def(StringAttr)
     options = prop_def(DictionaryAttr)
@@ -220,7 +234,8 @@ class FindOp(IRDLOperation):
     traits = traits_def(Pure())
     irdl_options = (AttrSizedOperandSegments(as_property=True), ParsePropInAttrDict())
     assembly_format = (
-        "$method $weights (`on` $data^)? (`repaired` `in` $wiring^)? attr-dict"
+        "$method $weights (`on` $data^)? (`repaired` `in` $wiring^)?"
+        " (`toward` $toward^ `:` type($toward))? attr-dict"
         " `:` type($masks) `,` type($start) `,` type($final)"
     )
 
@@ -233,6 +248,10 @@ class FindOp(IRDLOperation):
         check_plain(criterion_options=self.criterion_options)
         if self.data is None and self.training is not None:
             raise VerifyException("a training needs data")
+        if self.toward is not None and not isinstance(self.toward.type, WeightsType):
+            raise VerifyException("what a ticket is to compute are weights")
+        if (self.toward is None) != (self.target is None):
+            raise VerifyException("a target has layers")
         if self.wiring is not None and parse(self.pattern.data).name != UNSTRUCTURED:
             raise VerifyException(f"masks of pattern {self.pattern.data} cannot be repaired")
 
@@ -317,6 +336,10 @@ LottoDialect = Dialect(
         TrainSparseOp,
         DifferenceOp,
         GraftOp,
+        InterpolateOp,
+        StabilityOp,
+        SubsetSumOp,
+        ApproximationOp,
         ScoreOp,
         GatherOp,
         PruneOp,

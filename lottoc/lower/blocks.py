@@ -58,6 +58,9 @@ SHAPES: Mapping[str, Shape] = {
     "sanity": Shape(("tickets",), ("controls",)),
     "split": Shape(("ticket", "partitions"), ()),
     "rank": Shape(("models", "proxies"), ("data",)),
+    "stability": Shape(
+        ("at",), ("copies", "points", "threshold", "seed", "model", "data", "training")
+    ),
     "emit": Shape(
         ("ticket",),
         ("format", "values", "target", "batch", "swap"),
@@ -65,7 +68,7 @@ SHAPES: Mapping[str, Shape] = {
     ),
 }
 
-PLANNED_BLOCKS = frozenset({"stability", "search"})
+PLANNED_BLOCKS = frozenset({"search"})
 
 
 def known_blocks() -> Iterable[str]:

@@ -31,6 +31,7 @@ from lottoc.lower.read import Reader
 from lottoc.lower.sanity import check_sanity
 from lottoc.lower.sources import Catalog, check_data, check_model, check_training
 from lottoc.lower.split_blocks import Partition, check_split, read_partition
+from lottoc.lower.stability import check_stability
 from lottoc.lower.tickets import Tickets
 from lottoc.lower.warnings import warn
 
@@ -96,6 +97,9 @@ class _Checker:
         models = self._each("model", self._model)
         data = self._each("data", lambda b: check_data(self.reader, b, self._folder(b)))
         trainings = self._each("training", lambda b: check_training(self.reader, b))
+        stabilities = self._each(
+            "stability", lambda b: check_stability(self.reader, b, models, data, trainings)
+        )
         found = self._tickets(models, data, trainings)
         ranks = self._each("rank", lambda b: check_rank(self.reader, b, models, data))
         unknown = tuple(m.name for m in models.values() if m.signature is None)
@@ -111,6 +115,7 @@ class _Checker:
             tuple(ranks.values()),
             unknown,
             self.imported.sources,
+            stabilities,
         )
         if not self.findings.errors and not self.findings.inputs:
             # what hangs on a broken block went unread, params and all, so this comes last
@@ -196,7 +201,8 @@ class _Checker:
         partitions = [read_partition(self.reader, b) for b in self.blocks.get("split", {}).values()]
         names = {*blocks, *found, *(name for p in partitions for name in p.names)}
         expressions = Expressions(self.reader, names, self.masks)
-        tickets = Tickets(self.reader, models, data, trainings, blocks, expressions)
+        tickets = Tickets(self.reader, models, data, trainings, blocks, expressions, dense)
+        tickets.stabilities = self.blocks.get("stability", {})
         for name in blocks:
             ticket = tickets.ticket(name)
             if ticket is not None:

@@ -144,9 +144,10 @@ def tickets_of(mask: MaskExpression | None) -> set[str]:
 
 @dataclass(frozen=True)
 class Start:
-    """The weights a ticket starts from: `reinit` draws them anew, `signs` keeps only signs."""
+    """The weights a ticket starts from: `reinit` draws them anew, `signs` keeps only signs, and so
+    does `signed_constant`, with a constant that depends on the fan-in alone."""
 
-    kind: Literal["reinit", "signs"]
+    kind: Literal["reinit", "signs", "signed_constant"]
     seed: int = 0
 
 
@@ -203,6 +204,22 @@ class Rank:
     models: tuple[str, ...]
     proxies: Mapping[str, Mapping[str, Any]]
     data: str
+    span: Span
+
+
+@dataclass(frozen=True)
+class Stability:
+    """`stability NAME { … }`: steps at which copies of a training part."""
+
+    name: str
+    model: str
+    data: str
+    training: str
+    at: tuple[Duration, ...]
+    copies: int
+    points: int
+    threshold: Fraction
+    seed: int
     span: Span
 
 
@@ -277,3 +294,23 @@ class Program:
     """Models whose layers could not be checked, because they have never been loaded."""
     imports: tuple[Source, ...] = field(default=())
     """The files that were imported."""
+    stabilities: Mapping[str, Stability] = field(default_factory=dict)
+
+
+def method_of(program: Program, ticket: Ticket) -> Method | None:
+    """The method of a ticket, or of the one that it is like; None where a mask is all there is."""
+    while ticket.found is None:
+        if ticket.like is None:
+            return None
+        ticket = program.tickets[ticket.like]
+    return ticket.found.method
+
+
+def adapts(program: Program, ticket: Ticket) -> bool:
+    """Whether a ticket's mask says what may move, not what is there: nothing of it is zero."""
+    return getattr(method_of(program, ticket), "adapts", False)
+
+
+def trains_weights(program: Program, ticket: Ticket) -> bool:
+    """Whether what a ticket is like trains weights, and not the mask alone."""
+    return getattr(method_of(program, ticket), "trains_weights", True)

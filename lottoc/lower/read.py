@@ -15,7 +15,7 @@ from typing import Any, Literal, TypeVar
 
 from lottoc.diagnostics import Findings, Label, Span, did_you_mean
 from lottoc.grammar import syntax
-from lottoc.methods.lab import Duration
+from lottoc.methods.lab import Duration, TicketName
 
 T = TypeVar("T")
 
@@ -72,6 +72,14 @@ class Reader:
             return value.value
         help = f'write "{value.value}"' if isinstance(value, syntax.Name) else ()
         self.mismatch(value, "a text in quotes", help=help)
+        return None
+
+    def ticket_name(self, value: syntax.Value) -> TicketName | None:
+        """The bare name of a ticket; whether there is one such is seen later."""
+        value = self.resolve(value)
+        if isinstance(value, syntax.Name):
+            return TicketName(value.value)
+        self.mismatch(value, "the name of a ticket")
         return None
 
     def number(self, value: syntax.Value) -> float | None:
@@ -253,5 +261,6 @@ class Reader:
             str: self.text,
             Fraction: self.fraction,
             Duration: self.duration,
+            TicketName: self.ticket_name,
         }
         return readers[kind](value)

@@ -17,7 +17,7 @@ from lottoc.lower.read import Reader
 from lottoc.lower.selectors import Selector
 from lottoc.masks.allocate import BY_SCORES
 from lottoc.masks.patterns import Pattern, parse
-from lottoc.methods.lab import Duration, Method
+from lottoc.methods.lab import Duration, FoundStep, Method
 from lottoc.signature import Layer
 
 SCOPES = ("global", "layerwise", "uniform", "erk", *BY_SCORES)
@@ -25,12 +25,15 @@ _AMOUNTS = ("sparsity", "density", "compression")
 FINDING = ("layers", "criterion", "scope", *_AMOUNTS, "pattern", "method")
 """The keys that say how a ticket is found."""
 
+NOWHERE = FoundStep("")
+"""Stands for a step that a recipe names wrongly."""
+
 Keys = Mapping[str, syntax.Entry]
 
 
-def _default_scope(criterion: Criterion | None) -> str:
+def _default_scope(criterion: Criterion | None, method: Method | None) -> str:
     solver = criterion is not None and criterion.name in criteria.SOLVERS
-    return "uniform" if solver else "global"
+    return "uniform" if solver else getattr(method, "usual_scope", "global")
 
 
 def _default_pattern(criterion: Criterion | None, keys: Keys) -> Pattern | None:
@@ -48,6 +51,7 @@ class Selections:
     reader: Reader
     model: Model
     trainings: Mapping[str, Training]
+    stabilities: Mapping[str, syntax.Block]
 
     def selection(
         self,
@@ -62,12 +66,19 @@ class Selections:
         layers = self._layers(block, keys, base)
         method = self._method(keys, base, training)
         criterion = read_criterion(self.reader, keys, _inherited(base, method))
-        scope = base.scope if base else _default_scope(criterion)
+        scope = _default_scope(criterion, method[1] if method else None)
+        if base is not None and base.scope != _default_scope(base.criterion, base.method):
+            scope = base.scope  # said there, and not what its own method takes
         if "scope" in keys:
             scope = self.reader.choice(keys["scope"].value, SCOPES, "scope") or scope
         usual = base.pattern if base else _default_pattern(criterion, keys)
         pattern = read_pattern(self.reader, keys, usual, layers)
-        density = self._density(block, keys, base, pattern)
+        if method is not None and getattr(method[1], "chooses_amount", False):
+            density = self._no_amount(keys, method[0])
+        elif method is None and not set(_AMOUNTS) & set(keys):
+            density = None  # the method that was meant may not want one
+        else:
+            density = self._density(block, keys, base, pattern)
         if criterion is not None and criterion.name in criteria.SOLVERS:
             self._check_solver(block, keys, criterion.name, scope)
             self._check_solver_pattern(keys, criterion.name, pattern)
@@ -169,6 +180,18 @@ class Selections:
             )
         return density if density is not None else (base.density if base else None)
 
+    def _no_amount(self, keys: Keys, method: str) -> Fraction:
+        """A method that finds itself how much to prune is not told."""
+        for key in _AMOUNTS:
+            if key in keys:
+                self.reader.findings.error(
+                    "unused-key",
+                    f'"{key}" has no effect: {method} finds how much to prune',
+                    keys[key].key_span,
+                    help=f"remove {key}",
+                )
+        return Fraction(1)
+
     def _amount(self, key: str, value: syntax.Value) -> Fraction | None:
         if key == "compression":
             ratio = self.reader.fraction(value)
@@ -201,17 +224,44 @@ class Selections:
             self.reader.unknown(name, known, "method", value.span)
             return None
         shape = methods.method_class(name)
-        if any(a.name == "rewind" and isinstance(a.value, syntax.Attribute) for a in arguments):
-            self.reader.not_yet("rewinding to the step that a stability block finds", value.span)
-            return None
+        found, arguments = self._found_step(arguments)
         options = self.reader.options(arguments, shape, name)
-        if options is None or not self._sensible(name, options, value, training):
+        if options is not None and found is not None:
+            options["rewind"] = found
+        if (
+            options is None
+            or found == NOWHERE
+            or not self._sensible(name, options, value, training)
+        ):
             return None
         try:
             return name, replace(shape(), **options)  # type: ignore[type-var]
         except ValueError as error:
             self.reader.findings.error("out-of-range", str(error), value.span)
             return None
+
+    def _found_step(
+        self, arguments: tuple[syntax.Argument, ...]
+    ) -> tuple[FoundStep | None, tuple[syntax.Argument, ...]]:
+        """`rewind = basin.step`, and the other arguments; `NOWHERE` after an error."""
+        for argument in arguments:
+            match argument:
+                case syntax.Argument(
+                    name="rewind",
+                    value=syntax.Attribute(base=syntax.Name() as block, name=word) as value,
+                ):
+                    rest = tuple(other for other in arguments if other is not argument)
+                    if block.value not in self.stabilities:
+                        known = self.stabilities
+                        self.reader.unknown(block.value, known, "stability block", block.span)
+                    elif word != "step":
+                        self.reader.unknown(
+                            word, ("step",), "property of a stability block", value.name_span
+                        )
+                    else:
+                        return FoundStep(block.value), rest
+                    return NOWHERE, rest
+        return None, arguments
 
     def _suited(
         self,
@@ -246,8 +296,8 @@ class Selections:
         if options.get("rounds", 1) < 1:
             findings.error("out-of-range", "rounds must be at least 1", value.span)
             return False
-        rewind: Duration | None = options.get("rewind")
-        if rewind is None or training is None:
+        rewind: Duration | FoundStep | None = options.get("rewind")
+        if not isinstance(rewind, Duration) or training is None:
             return True
         length = self.trainings[training].length
         if rewind.unit == length.unit and rewind.amount >= length.amount:

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TypeVar
+from dataclasses import dataclass, field
+from typing import Literal, TypeVar
 
 from lottoc.criteria import needs
-from lottoc.diagnostics import Label
+from lottoc.diagnostics import Label, Span
 from lottoc.grammar import syntax
 from lottoc.lower.blocks import entries
 from lottoc.lower.expressions import Expressions
-from lottoc.lower.program import Data, MaskOf, Model, Start, Ticket, Training
+from lottoc.lower.program import Data, MaskOf, Model, Selection, Start, Ticket, Training
 from lottoc.lower.read import Reader
 from lottoc.lower.selections import FINDING, Keys, Selections
 from lottoc.lower.signal import read_on_collapse
+from lottoc.masks.factors import misfit
 
-PLANNED_STARTS = ("init",)
+STARTS = ("reinit", "signs", "init")
+"""What `weights` may be."""
 
 D = TypeVar("D", Model, Data, Training)
 
@@ -37,6 +39,8 @@ class Tickets:
     trainings: Mapping[str, Training]
     blocks: Mapping[str, syntax.Block]
     expressions: Expressions
+    dense: Ticket | None = None
+    stabilities: Mapping[str, syntax.Block] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.done: dict[str, Ticket | None] = {}
@@ -118,9 +122,11 @@ class Tickets:
         base = like.found if like else None
         if context is None:
             return None
-        read = Selections(self.reader, self.models[context[0]], self.trainings)
+        read = Selections(self.reader, self.models[context[0]], self.trainings, self.stabilities)
         selection = read.selection(block, keys, base, context[1], context[2])
         if selection is None or ("weights" in keys and start is None):
+            return None
+        if not self._aims(block, keys, selection):
             return None
         if self.models[context[0]].source == "onnx" and not needs(selection.criterion.name):
             if "data" in keys:
@@ -141,6 +147,68 @@ class Tickets:
             start=start,
             on_collapse=wanted,
         )
+
+    def _aims(self, block: syntax.Block, keys: Keys, selection: Selection) -> bool:
+        """The ticket that a method approximates exists, and its layers can be."""
+        target = getattr(selection.method, "target", None)
+        if target is None:
+            return True
+        place = keys["method" if "method" in keys else "like"].value.span
+        if target in self.open:
+            self.reader.findings.error(
+                "cyclic-ticket", f'ticket "{target}" is approximated by itself', place
+            )
+            return False
+        if target not in (*self.blocks, "dense"):
+            if target:
+                self.reader.unknown(target, (*self.blocks, "dense"), "ticket", place)
+            else:
+                self.reader.findings.error(
+                    "missing-key",
+                    f"{selection.method_name} needs a target: the ticket that it approximates",
+                    place,
+                    help=f"write  {selection.method_name}(target = dense)",
+                )
+            return False
+        found = self.dense if target == "dense" else self.ticket(target)
+        if found is None:
+            if target == "dense":
+                message = "with several models there is no dense"
+                self.reader.findings.error("unknown-name", message, place, help="name a ticket")
+            return False
+        return self._factors(block, keys, selection, found, place)
+
+    def _factors(
+        self,
+        block: syntax.Block,
+        keys: Keys,
+        selection: Selection,
+        target: Ticket,
+        place: Span,
+    ) -> bool:
+        signature = self.models[target.model].signature
+        if signature is None or not selection.layers:
+            return True  # said once the model is known
+        layers, wanted, name = selection.layers, tuple(signature), target.name
+        problem = (
+            f'{len(layers)} layers for {len(wanted)} of "{name}": each of these takes two'
+            if len(layers) != 2 * len(wanted)
+            else next(
+                filter(None, map(misfit, layers[::2], layers[1::2], wanted)),
+                None,
+            )
+        )
+        if problem is None:
+            return True
+        labels = [Label(keys["layers"].value.span, "selected here")] if "layers" in keys else []
+        self.reader.findings.error(
+            "method-unsuited",
+            f"{selection.method_name} does not work with these layers: {problem}",
+            Label(place),
+            *labels,
+            help="take linear layers in → h, h → out for each layer in → out of the target",
+        )
+        return False
 
     def _context(
         self, block: syntax.Block, keys: Keys, like: Ticket | None
@@ -217,21 +285,34 @@ class Tickets:
     def _start(self, keys: Keys) -> Start | None:
         if "weights" not in keys:
             return None
-        head = self.reader.head(keys["weights"].value, "reinit or signs")
+        head = self.reader.head(keys["weights"].value, "reinit, signs or init(signed_constant)")
         if head is None:
             return None
         name, arguments = head
         span = keys["weights"].value.span
-        if name in PLANNED_STARTS:
-            self.reader.not_yet(f"weights = {name}(…)", span)
-        elif name not in ("reinit", "signs"):
-            self.reader.unknown(name, ("reinit", "signs", *PLANNED_STARTS), "weights", span)
+        if name not in STARTS:
+            self.reader.unknown(name, STARTS, "weights", span)
         elif name == "signs":
             return Start("signs")
+        elif name == "init":
+            return self._init(arguments, span)
         else:
             options = self.reader.options(arguments, _Seed, "reinit")
             return None if options is None else Start("reinit", _Seed(**options).seed)
         return None
+
+    def _init(self, arguments: tuple[syntax.Argument, ...], span: Span) -> Start | None:
+        """`init(signed_constant)`."""
+        options = self.reader.options(arguments, _Init, "init")
+        if options is not None and not options:
+            message, help = "init says which weights to start from", "write  init(signed_constant)"
+            self.reader.findings.error("wrong-type", message, span, help=help)
+        return Start(**options) if options else None
+
+
+@dataclass(frozen=True)
+class _Init:
+    kind: Literal["signed_constant"]
 
 
 @dataclass(frozen=True)

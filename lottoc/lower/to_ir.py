@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from xdsl.dialects import arith
@@ -29,8 +29,10 @@ from lottoc.lower.program import (
     Requirement,
     Sanity,
     Ticket,
+    adapts,
 )
 from lottoc.lower.sanity import control_name
+from lottoc.lower.stable_steps import add_stability
 from lottoc.lower.values import DataCatalog, Lowering, integer
 
 _ARITHMETIC: Mapping[str, type[Any]] = {
@@ -41,13 +43,23 @@ _ARITHMETIC: Mapping[str, type[Any]] = {
 }
 
 
-def lower(program: Program, catalog: DataCatalog) -> ModuleOp:
+def lower(
+    program: Program, catalog: DataCatalog, found_steps: Mapping[str, int] | None = None
+) -> ModuleOp:
     """Recipe IR for a program whose models' signatures are all known.
 
-    Raises `InputError` for missing data and `RecipeError` for lengths that do not fit together.
+    `found_steps` holds what the `stability` blocks have found that tickets rewind to. Raises
+    `InputError` for missing data and `RecipeError` for lengths that do not fit together.
     """
-    lowering = _Recipe(program, catalog)
+    lowering = _Recipe(program, catalog, found_steps=found_steps or {})
     lowering.run()
+    return ModuleOp(lowering.ops)
+
+
+def lower_stability(program: Program, catalog: DataCatalog, names: Iterable[str]) -> ModuleOp:
+    """Recipe IR for some `stability` blocks alone, which come before everything else."""
+    lowering = _Recipe(program, catalog)
+    lowering.run_stability(names)
     return ModuleOp(lowering.ops)
 
 
@@ -59,6 +71,7 @@ class _Recipe(Lowering):
         for name, ticket in self.program.tickets.items():
             if name != "dense" or self._shown(ticket) or self._named("dense"):
                 self._report(name)
+        self._stabilities(self.program.stabilities)
         for sanity in self.program.sanities:
             with self.at(sanity.span):
                 self._sanity(sanity)
@@ -74,6 +87,17 @@ class _Recipe(Lowering):
         for emit in self.program.emits:
             with self.at(emit.span):
                 self._emit(emit)
+
+    def run_stability(self, names: Iterable[str]) -> None:
+        """Some `stability` blocks, and no ticket."""
+        self._load_data_headers()
+        self._stabilities(names)
+
+    def _stabilities(self, names: Iterable[str]) -> None:
+        for name in names:
+            stability = self.program.stabilities[name]
+            with self.at(stability.span):
+                add_stability(self, stability)
 
     def _load_data_headers(self) -> None:
         """Report every missing data file at once, before any work."""
@@ -107,7 +131,7 @@ class _Recipe(Lowering):
         """Tickets that are shipped are looked at, and those that say what to do."""
         ticket, values = self.program.tickets[name], self.ticket(name)
         shipped = any(name in (emit.ticket, *emit.swaps) for emit in self.program.emits)
-        if values.masks is None or ticket.on_collapse == "ignore" or self.adapts(ticket):
+        if values.masks is None or ticket.on_collapse == "ignore" or adapts(self.program, ticket):
             return
         if not ticket.on_collapse and not (shipped and self.can_be_wired(ticket)):
             return
@@ -209,7 +233,12 @@ class _Recipe(Lowering):
         }
         self.ops.append(
             lotto.EmitOp.build(
-                operands=[values.final, None if self.adapts(ticket) else values.masks, data, []],
+                operands=[
+                    values.final,
+                    None if adapts(self.program, ticket) else values.masks,
+                    data,
+                    [],
+                ],
                 properties={
                     "kind": StringAttr(emit.kind),
                     "path": StringAttr(emit.path),

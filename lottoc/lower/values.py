@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
@@ -44,8 +44,10 @@ from lottoc.lower.program import (
     Start,
     Ticket,
     Training,
+    adapts,
+    trains_weights,
 )
-from lottoc.methods.lab import Duration
+from lottoc.methods.lab import Duration, FoundStep, TicketName
 from lottoc.signature import Layer
 
 
@@ -91,6 +93,8 @@ class Lowering:
     metrics: dict[Metric, SSAValue] = field(default_factory=dict)
     splits: dict[str, tuple[SSAValue, ...]] = field(default_factory=dict)
     """The core of a split block and its specialists."""
+    found_steps: Mapping[str, int] = field(default_factory=dict)
+    """What `stability` blocks have found."""
 
     @contextmanager
     def at(self, span: Span) -> Iterator[None]:
@@ -183,14 +187,18 @@ class Lowering:
                 result_types=[WeightsType(ticket.model)],
             )
         )
-        if start is None or start.kind != "signs":
+        if start is None or start.kind == "reinit":
             return weights
         assert model.signature is not None
-        names = string_array([layer.name for layer in model.signature])
+        properties: dict[str, Attribute] = {
+            "layers": string_array([layer.name for layer in model.signature])
+        }
+        if start.kind == "signed_constant":
+            properties["by_fan_in"] = UnitAttr()
         return self.add(
             lotto.SignsOp.build(
                 operands=[weights],
-                properties={"layers": names},
+                properties=properties,
                 result_types=[WeightsType(ticket.model)],
             )
         )
@@ -209,7 +217,9 @@ class Lowering:
     def _find(self, ticket: Ticket, found: Selection) -> Values:
         options, first = self._method_options(ticket, found)
         wiring = self.wiring(ticket) if ticket.on_collapse == "keep_best" else None
-        operands: list[Any] = [self.initial(ticket, ticket.start), None, wiring]
+        target = getattr(found.method, "target", None)
+        toward = None if target is None else self.ticket(target).final
+        operands: list[Any] = [self.initial(ticket, ticket.start), None, wiring, toward]
         properties: dict[str, Attribute] = {
             "ticket": StringAttr(ticket.name),
             "method": StringAttr(found.method_name),
@@ -223,6 +233,10 @@ class Lowering:
         }
         if found.inverted:
             properties["inverted"] = UnitAttr()
+        if target is not None:
+            signature = self.program.models[self.program.tickets[target].model].signature
+            assert signature is not None
+            properties["target"] = string_array([layer.name for layer in signature])
         if ticket.data is not None and (ticket.training or criteria.needs(found.criterion.name)):
             operands[1] = self.dataset(ticket.data)
         if ticket.data is not None and ticket.training is not None:
@@ -240,24 +254,16 @@ class Lowering:
         options: dict[str, Any] = {}
         for option in dataclasses.fields(found.method):  # type: ignore[arg-type]
             value = getattr(found.method, option.name)
-            if value is None:
+            if value is None or isinstance(value, TicketName):
                 continue
+            if isinstance(value, FoundStep):
+                value = Duration(self.found_steps[value.block], "steps")
             options[option.name] = (
                 self.steps(value, ticket) if isinstance(value, Duration) else value
             )
         first = int(options.get("rewind", 0))
         if ticket.training is not None and first >= self.total(ticket):
-            raise RecipeError(
-                [
-                    Diagnostic(
-                        "rewind-past-end",
-                        f"rewinding to step {first} leaves nothing to train: "
-                        f"the training has {self.total(ticket)} steps",
-                        (Label(ticket.span),),
-                        ("rewind to an early step, e.g. rewind = 0 steps",),
-                    )
-                ]
-            )
+            raise _rewinds_past_end(ticket, first, self.total(ticket))
         return options, first
 
     def _given(self, ticket: Ticket) -> Values:
@@ -306,9 +312,13 @@ class Lowering:
     def _train(
         self, ticket: Ticket, start: SSAValue, masks: SSAValue | None, first: int
     ) -> SSAValue:
-        if ticket.training is None or ticket.data is None:
+        if (
+            ticket.training is None
+            or ticket.data is None
+            or not trains_weights(self.program, ticket)
+        ):
             return start
-        frozen = self.adapts(ticket) or ticket.onto
+        frozen = adapts(self.program, ticket) or ticket.onto
         properties: dict[str, Attribute] = {"frozen": UnitAttr()} if frozen else {}
         op = lotto.TrainOp.build(
             operands=[start, self.dataset(ticket.data), masks],
@@ -391,8 +401,9 @@ class Lowering:
             assert ticket.data is not None
             settings = self.training(ticket) if ticket.training is not None else {}
             used: dict[str, Any] = {k: settings[k] for k in ("loss", "threads") if k in settings}
+            masks = None if adapts(self.program, ticket) else values.masks
             return lotto.EvaluateOp.build(
-                operands=[values.final, self.dataset(ticket.data), values.masks],
+                operands=[values.final, self.dataset(ticket.data), masks],
                 properties={**name, "split": StringAttr("test"), "training": to_dictionary(used)},
                 result_types=[f64],
             )
@@ -433,11 +444,11 @@ class Lowering:
         """The data set that another is a part of, or itself."""
         return self.program.data[data].whole or data
 
-    def adapts(self, ticket: Ticket | None) -> bool:
-        """Whether a ticket's mask says what may move, not what is there: nothing of it is zero."""
-        while ticket is not None and ticket.found is None:
-            ticket = self.program.tickets[ticket.like] if ticket.like else None
-        return ticket is not None and getattr(ticket.found.method, "adapts", False)  # type: ignore[union-attr]
+
+def _rewinds_past_end(ticket: Ticket, first: int, total: int) -> RecipeError:
+    message = f"rewinding to step {first} leaves nothing to train: the training has {total} steps"
+    help = ("rewind to an early step, e.g. rewind = 0 steps",)
+    return RecipeError([Diagnostic("rewind-past-end", message, (Label(ticket.span),), help)])
 
 
 def _unknown_channels(model: Model, ticket: Ticket) -> RecipeError:

@@ -63,6 +63,7 @@ def _unused_blocks(own: Sequence[syntax.Item], program: Program, findings: Findi
     tickets = program.tickets.values()
     used = {name for t in tickets for name in (t.model, t.data, t.training)}
     used |= {name for rank in program.ranks for name in (*rank.models, rank.data)}
+    used |= {n for s in program.stabilities.values() for n in (s.model, s.data, s.training)}
     trainable = any(model.source == "torch" for model in program.models.values())
     for item in _blocks(own, "model", "data", "training"):
         if item.name not in used:
@@ -102,6 +103,8 @@ def _unused_tickets(items: Sequence[syntax.Item], program: Program, findings: Fi
     used |= {split.ticket for split in program.splits}
     for ticket in program.tickets.values():
         used |= tickets_of(ticket.mask)
+        if ticket.found is not None:
+            used.add(getattr(ticket.found.method, "target", ""))
     for ticket in program.tickets.values():
         imported = ticket.span.source in program.imports
         if ticket.name not in used and ticket.like is None and not imported:

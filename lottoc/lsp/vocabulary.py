@@ -25,8 +25,9 @@ from lottoc.lower.selections import SCOPES
 from lottoc.lower.signal import ON_COLLAPSE
 from lottoc.lower.sources import LOSSES, OPTIMIZERS, SCHEDULES
 from lottoc.lower.split_blocks import PARTITIONS
+from lottoc.lower.tickets import STARTS
 from lottoc.masks import patterns
-from lottoc.methods.lab import Duration
+from lottoc.methods.lab import Duration, TicketName
 from lottoc.proxies import PROXIES, proxy_class
 
 LAYER_WORDS = ("all", "linear", "conv", "first", "last", "size")
@@ -154,7 +155,7 @@ _WORDS: Mapping[tuple[str, str], tuple[str, ...]] = {
     ("ticket", "scope"): SCOPES,
     ("ticket", "pattern"): _pattern_words(),
     ("ticket", "method"): tuple(methods.METHODS),
-    ("ticket", "weights"): ("reinit", "signs"),
+    ("ticket", "weights"): STARTS,
     ("ticket", "mask"): ("shuffle",),
     ("sanity", "controls"): CONTROLS,
     ("split", "partitions"): PARTITIONS,
@@ -181,6 +182,7 @@ _NAMES: Mapping[Any, str] = {
     float: "number",
     str: "text",
     Duration: "steps or epochs",
+    TicketName: "ticket",
 }
 
 

@@ -8,6 +8,7 @@ from importlib import import_module
 from lottoc.methods.lab import Method
 
 METHODS = {
+    "edge_popup": "lottoc.methods.edge_popup:EdgePopup",
     "gmp": "lottoc.methods.gmp:Gmp",
     "imp": "lottoc.methods.imp:Imp",
     "lota": "lottoc.methods.lota:Lota",
@@ -16,9 +17,10 @@ METHODS = {
     "set": "lottoc.methods.set:Set",
     "sr_ste": "lottoc.methods.sr_ste:SrSte",
     "srigl": "lottoc.methods.srigl:Srigl",
+    "subset_sum": "lottoc.methods.subset_sum:SubsetSum",
 }
 
-PLANNED = frozenset({"edge_popup", "subset_sum"})
+PLANNED: frozenset[str] = frozenset()
 """Methods that the language knows by name and refuses until they are built."""
 
 

@@ -31,6 +31,21 @@ class Duration:
         return f"{self.amount} {self.unit}"
 
 
+@dataclass(frozen=True)
+class FoundStep:
+    """A step that a `stability` block finds: `rewind = basin.step`. In IR it is a number."""
+
+    block: str
+
+
+class TicketName(str):
+    """An option that names another ticket of the recipe."""
+
+    __slots__ = ()
+
+
+NO_TICKET = TicketName("")
+
 START = Duration(0, "steps")
 """θ_0."""
 
@@ -120,6 +135,10 @@ class Lab(Protocol[W, S, M]):
         They are the same weights, unless the criterion changes what it keeps, as sparsegpt does.
         """
 
+    def approximate(self, weights: W, epsilon: float) -> M:
+        """Masks under which the selected layers compute those of the ticket that the recipe names,
+        two by two, each weight within `epsilon`; error and width are noted in the report."""
+
     def observe(self, moment: str, weights: W, masks: M) -> None:
         """Note accuracy and sparsity of this moment in the report."""
 
@@ -128,7 +147,9 @@ class Method(Protocol):
     """A way to find a ticket; the fields of its dataclass are its options in the language.
 
     A class may say more of itself: `trains`, whether it cannot do without a training; `patterns`,
-    the only patterns that it keeps to; `first_criterion`, what scores where a ticket says nothing.
+    the only patterns that it keeps to; `first_criterion`, what scores where a ticket says nothing;
+    `usual_scope`, likewise; `trains_weights`, whether it and its controls do; `chooses_amount`,
+    whether it finds itself how much to prune. An option `target` names another ticket.
     What is wrong with its options its constructor says by a `ValueError`.
     """
 

@@ -16,6 +16,7 @@ from lottoc.engine.evaluate import Engine
 from lottoc.ir import lotto, mask
 from lottoc.ir.plain import strings
 from lottoc.masks.mask import Mask
+from lottoc.report import stability
 from lottoc.report.origin import Origin
 from lottoc.report.ranking import as_data, rankings
 from lottoc.report.repairs import repairs_of
@@ -132,6 +133,7 @@ def build_report(
         "tickets": {row.name: _ticket(row) for row in rows},
         **_sanity(control_rows(module, engine)),
         **as_data(rankings(module, engine)),
+        **stability.as_data(stability.stabilities(module, engine)),
         "requires": [
             {
                 "text": op.text.data,

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from lottoc.report.ranking import Ranking
+    from lottoc.report.stability import Stability
 
 
 def outcome_table(tickets: Sequence[TicketRow], artefacts: Sequence[Artefact]) -> str:
@@ -80,6 +81,35 @@ def rank_tables(found: Sequence[Ranking]) -> list[str]:
             table.add_row(model, f"{ranking.means[model]:.2f}", *numbers)
         tables.append(_text(table))
     return tables
+
+
+def stability_tables(found: Sequence[Stability]) -> list[str]:
+    """A table for each `stability` block: the barrier at each step, in points."""
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    tables = []
+    for stability in found:
+        table = Table(box=SIMPLE_HEAD, pad_edge=False)
+        table.add_column(stability.block)
+        table.add_column("barrier", justify="right")
+        table.add_column("")
+        for step, height in stability.barriers.items():
+            found_here = "stable from here on" if step == stability.step else ""
+            table.add_row(f"step {step}", f"{100 * height:+.2f}", found_here)
+        tables.append(_text(table))
+    return tables
+
+
+def approximations(tickets: Sequence[TicketRow]) -> list[str]:
+    """A line for each ticket that approximates another."""
+    return [
+        f"{row.name}: within {moment['error']:.3g} of its target, by {moment['width']:.0f} hidden "
+        "units"
+        for row in tickets
+        for moment in row.moments
+        if moment["moment"] == "approximation"
+    ]
 
 
 def _text(table: Table) -> str:

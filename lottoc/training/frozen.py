@@ -26,6 +26,10 @@ class FrozenMasks(HeldMasks):
         ]
         """The bits of what is frozen, zero where the mask keeps."""
 
+    def before_step(self) -> None:
+        """Nothing is there that weight decay could tell the optimizer of."""
+        super().project_weights()
+
     def project_weights(self) -> None:
         """Put back what is frozen."""
         super().project_weights()
@@ -33,13 +37,19 @@ class FrozenMasks(HeldMasks):
             weight.detach().view(bits.dtype).bitwise_or_(kept)
 
 
-def freeze_rest(model: nn.Module, weights: Iterable[nn.Parameter]) -> list[nn.Parameter]:
-    """Nothing but these weights is trained: other parameters ask for no gradient, and layers with
-    running statistics use them and change none. Gives the weights."""
+def train_alone(model: nn.Module, weights: Iterable[nn.Parameter]) -> list[nn.Parameter]:
+    """Nothing but these weights is trained: other parameters ask for no gradient. Gives them."""
     moving = list(weights)
     model.requires_grad_(False)
     for weight in moving:
         weight.requires_grad_(True)
+    return moving
+
+
+def freeze_rest(model: nn.Module, weights: Iterable[nn.Parameter]) -> list[nn.Parameter]:
+    """Nothing but these weights moves: other parameters ask for no gradient, and layers with
+    running statistics use them and change none. Gives the weights."""
+    moving = train_alone(model, weights)
     for module in model.modules():
         if getattr(module, "running_mean", None) is not None:
             module.eval()

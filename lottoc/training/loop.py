@@ -12,7 +12,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
@@ -22,13 +22,13 @@ from torch import nn
 from lottoc.diagnostics import input_error
 from lottoc.frontends.data import Arrays
 from lottoc.training.forward import LOSSES, backward, check_fit, forward
-from lottoc.training.frozen import FrozenMasks, freeze_rest
+from lottoc.training.frozen import FrozenMasks, freeze_rest, train_alone
 from lottoc.training.masked import HeldMasks
 from lottoc.training.module import load_model, load_optimizer, named_tensors, state_of
 from lottoc.training.moving import Masked
 from lottoc.training.settings import fixed_threads, mixed_seed
 from lottoc.training.spec import TrainingSpec
-from lottoc.training.state import DENSE, State
+from lottoc.training.state import DENSE, SCORE, State
 from lottoc.training.updates import Update
 
 CHECK_EVERY = 50
@@ -78,7 +78,7 @@ def train(
         load_model(model, state)
         check_fit(model, data, spec.batch)
         load_model(model, state)  # the check has moved running statistics
-        run = _Run(model, data, spec, masks or {}, moves, state.part(DENSE), constant_lr_at)
+        run = _Run(model, data, spec, masks or {}, moves, state, constant_lr_at)
         if frozen:
             run.freeze()
         if optimizer == "keep":
@@ -111,7 +111,7 @@ class _Run:
         spec: TrainingSpec,
         masks: Masks,
         moves: Moves | None,
-        dense: Mapping[str, NDArray[Any]],
+        state: State,
         constant_lr_at: int | None,
     ) -> None:
         self.model, self.spec, self.constant_lr_at = model.train(), spec, constant_lr_at
@@ -119,8 +119,10 @@ class _Run:
         self.parameters = [p for p in model.parameters() if p.requires_grad]
         if not self.parameters:
             raise input_error("torch-not-trainable", "the model has no parameter to train")
+        self.masks = _held(model, masks, moves, state)
+        if self.masks.alone:
+            self.parameters = train_alone(model, self.masks.weights)
         self.optimizer = _optimizer(spec, self.parameters)
-        self.masks = _held(model, masks, moves, dense)
         self.epoch, self.order = -1, torch.empty(0)
         self.per_epoch = -(-len(self.x) // spec.batch)
         self.loss = LOSSES[spec.loss]
@@ -180,16 +182,14 @@ class _Run:
             )
 
 
-def _held(
-    model: nn.Module, masks: Masks, moves: Moves | None, dense: Mapping[str, NDArray[Any]]
-) -> HeldMasks:
-    named = named_tensors(model)
+def _held(model: nn.Module, masks: Masks, moves: Moves | None, state: State) -> HeldMasks:
+    named, dense, scores = named_tensors(model), state.part(DENSE), state.part(SCORE)
     layers = []
     for name, mask in masks.items():
         weight = named[f"{name}.weight"]
         assert isinstance(weight, nn.Parameter), f"{name} is no layer"
         budget = moves.budgets[name] if moves else 0
-        layers.append(Masked(name, weight, mask, budget, dense.get(name)))
+        layers.append(Masked(name, weight, mask, budget, dense.get(name), scores.get(name)))
     if moves is None:
         return HeldMasks((layer.weight, layer.mask) for layer in layers)
     return moves.update.held(layers)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -20,6 +20,9 @@ class HeldMasks:
     A mask is kept as bits, all ones or all zeros an entry, and applied by a bitwise AND: unlike a
     product it turns NaN, infinity and -0.0 into +0.0, and unlike a selection it is fast.
     """
+
+    alone: ClassVar[bool] = False
+    """Whether nothing but these parameters is trained."""
 
     def __init__(self, masked: Iterable[tuple[nn.Parameter, NDArray[np.bool_]]]) -> None:
         self.weights: list[nn.Parameter] = []

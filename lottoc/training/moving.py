@@ -58,6 +58,8 @@ class Masked:
     budget: int
     dense: NDArray[Any] | None = None
     """The dense weight behind it, where a training goes on that keeps one."""
+    scores: NDArray[Any] | None = None
+    """What chose it, where a training goes on that learns them."""
 
 
 class MovingMasks(HeldMasks):

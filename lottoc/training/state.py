@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ MODEL = "model/"
 OPTIMIZER = "optimizer/"
 MASK = "mask/"
 DENSE = "dense/"
+SCORE = "score/"
 
 
 @dataclass(frozen=True)
@@ -24,7 +26,8 @@ class State:
     """Arrays by name, and the number of training steps behind them.
 
     `model/<name>` are parameters and buffers, `optimizer/<parameter>/<slot>` optimizer state,
-    `mask/<layer>` the bits of masks that move, `dense/<layer>` weights behind a mask.
+    `mask/<layer>` the bits of masks that move, `dense/<layer>` weights behind a mask,
+    `score/<layer>` what chose it.
     """
 
     arrays: Mapping[str, NDArray[Any]]
@@ -48,9 +51,15 @@ class State:
         bits = {f"{MASK}{name}": Mask.from_bool(mask).bits for name, mask in masks.items()}
         return State({**self.without_masks().arrays, **bits}, self.step)
 
+    def under(self, masks: Mapping[str, NDArray[np.bool_]]) -> State:
+        """The same moment with zeros where masks prune."""
+        pruned = {f"{MODEL}{n}.weight": np.where(m, self.layer(n), 0) for n, m in masks.items()}
+        pruned = {n: a.astype(self.arrays[n].dtype, copy=False) for n, a in pruned.items()}
+        return State({**self.arrays, **pruned}, self.step)
+
     def without_masks(self) -> State:
         """The network and its optimizer alone."""
-        return State(_Without(self.arrays, (MASK, DENSE)), self.step)
+        return State(_Without(self.arrays, (MASK, DENSE, SCORE)), self.step)
 
     def without_optimizer(self) -> State:
         """The same moment with a fresh optimizer."""
@@ -119,17 +128,22 @@ class _Without(Mapping[str, NDArray[Any]]):
         return len(self._names)
 
 
-def signed_constant(state: State, layers: Sequence[str]) -> State:
-    """sign(w) times the standard deviation of the layer's weights, pruned ones included.
+def signed_constant(state: State, layers: Sequence[str], *, by_fan_in: bool = False) -> State:
+    """sign(w) times one constant a layer: the standard deviation of its weights, pruned ones
+    included, or √(2 / fan-in), which keeps the variance of signals through ReLUs.
 
-    Source: Zhou et al. 2019, "Deconstructing Lottery Tickets", §4.1 (signed constant).
+    Sources: Zhou et al. 2019, "Deconstructing Lottery Tickets", §4.1 (deviation); Ramanujan et
+    al. 2020, "What's Hidden in a Randomly Weighted Neural Network?", §3.3 (fan-in).
     Everything that is no prunable weight stays as it is; optimizer state is dropped.
     """
     arrays = dict(state.without_optimizer().arrays)
     for name in layers:
         weight = state.layer(name)
-        deviation = np.std(weight, dtype=np.float64).astype(weight.dtype)
-        arrays[f"{MODEL}{name}.weight"] = np.sign(weight) * deviation
+        fan_in = math.prod(weight.shape[1:])
+        constant = math.sqrt(2 / fan_in) if by_fan_in else np.std(weight, dtype=np.float64)
+        arrays[f"{MODEL}{name}.weight"] = np.sign(weight) * np.asarray(constant).astype(
+            weight.dtype
+        )
     return State(arrays, 0)
 
 

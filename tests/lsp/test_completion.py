@@ -50,7 +50,7 @@ ticket a { layers = all   sparsity = 50% }
         ("rank s { models = [‸", "net", "a"),
         ("rank s { proxies = [snip, ‸", "synflow naswot", "a"),
         ("ticket b { scope = ‸", "global layerwise uniform erk", "magnitude"),
-        ("ticket b { method = ‸", "one_shot imp rigl", "edge_popup"),
+        ("ticket b { method = ‸", "one_shot imp rigl edge_popup subset_sum", "magnitude"),
         ("ticket b { method = imp(‸)", "rounds rewind retrain optimizer", "layers"),
         ("ticket b { method = imp(rounds = 2, ‸)", "rewind retrain", "rounds"),
         ("ticket b { method = imp(retrain = ‸)", "rewind learning_rate finetune", "rounds"),

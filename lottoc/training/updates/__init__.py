@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from lottoc.training.moving import Masked
 
 UPDATES = {
+    "edge_popup": "lottoc.training.updates.edge_popup:EdgePopup",
     "gmp": "lottoc.training.updates.gmp:Gmp",
     "rigl": "lottoc.training.updates.rigl:Rigl",
     "set": "lottoc.training.updates.set:Set",

@@ -14,9 +14,9 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from lottoc.masks.allocate import SCOPES, pruned_count
 from lottoc.masks.patterns import parse
 from lottoc.masks.regrow import cubic
+from lottoc.masks.share import keep_share
 from lottoc.training.moving import Masked, Moment, MovingMasks
 
 
@@ -61,11 +61,5 @@ class Gmp:
         """Of what is kept, the highest magnitudes stay."""
         scores = [np.abs(layer.weight) for layer in layers]
         within = [layer.mask for layer in layers]
-        sparsity = self.sparsity(done)
-        pattern = parse(self.pattern)
-        if self.scope not in SCOPES and pattern.ranks_together:
-            size = sum(mask.size for mask in within)
-            kept = size - pruned_count(size, sparsity)
-            return list(pattern.keep_together(scores, kept, within))
-        counts = pattern.counts(self.scope, [mask.shape for mask in within], 1 - sparsity)
-        return [pattern.keep(s, k, w) for s, k, w in zip(scores, counts, within, strict=True)]
+        density = 1 - self.sparsity(done)
+        return keep_share(parse(self.pattern), self.scope, density, scores, within)
