@@ -1,6 +1,6 @@
 """Do tickets of a residual network need late rewinding, and does the error barrier say when?
 
-    python benchmarks/late_rewinding.py cifar10-jpeg.npz [--seeds 0 1 2] [--length "500 steps"]
+    python benchmarks/late_rewinding.py cifar10-jpeg.npz [--seeds 0 1 2] [--length "400 steps"]
                                         [--out benchmarks/results]
 
 The recipe of `examples/late_rewinding` is compiled once a seed: ResNet-8 on 5,000 CIFAR-10 images
@@ -54,7 +54,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("data", type=Path)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--length", default="500 steps")
+    parser.add_argument("--length", default="400 steps")
     parser.add_argument("--target", default="90%")
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results")
     arguments = parser.parse_args()
