@@ -98,6 +98,10 @@ class _Check:
                 self._split(op, op.data, "train")
                 self._training(op)
                 self._update(op)
+            case lotto.InterpolateOp():
+                self._torch(op, op.weights)
+                self._split(op, op.data, "train")
+                self._build(op, _Setting, op.training)
             case lotto.EvaluateOp():
                 self._measured(op)
                 self._split(op, op.data, op.split.data)

@@ -99,6 +99,28 @@ INVALID = {
     ': !lotto.weights<"net">': "not fresh or keep",
     '%3 = lotto.init %o seed 0 : !lotto.weights<"net">': "",
     '%3 = mask.bundle ["a", "b"](%2 : !mask.scores<8x6>) -> !lotto.masks<"net">': "",
+    '%3 = lotto.interpolate %w to %w at "3/2" on %d {training = {}} : !lotto.weights<"net">': (
+        "3/2 is not between 0 and 1"
+    ),
+    '%3 = lotto.interpolate %w to %w at "half" on %d {training = {}} : !lotto.weights<"net">': (
+        '"half" is no fraction'
+    ),
+    'lotto.stability "s" [0, 5] by() {points = 3, threshold = "1/50"}': (
+        "0 values for 2 steps and 3 points"
+    ),
+    'lotto.stability "s" [0] by() {points = 3, threshold = "2"}': "threshold is 2, not between",
+    '%3 = lotto.subset_sum %w toward %v {layers = ["fc"], target = ["fc"], epsilon = 0.01} '
+    ': !lotto.weights<"twin"> -> !lotto.masks<"net">': "1 layers for 1 of the target",
+    '%3 = lotto.subset_sum %v toward %w {layers = ["fc", "head"], target = ["fc"], epsilon = 0.1} '
+    ': !lotto.weights<"net"> -> !lotto.masks<"twin">': (
+        'layers of 6 → 8 and 8 → 2 cannot be pruned to "fc", 6 → 8'
+    ),
+    '%3 = lotto.subset_sum %v toward %w {layers = ["fc", "head"], target = ["fd"], epsilon = 0.1} '
+    ': !lotto.weights<"net"> -> !lotto.masks<"twin">': 'model "net" has no layer "fd"',
+    '%3 = lotto.subset_sum %v toward %m {layers = ["fc", "head"], target = ["fc"], epsilon = 0.1} '
+    ': !lotto.model<"net"> -> !lotto.masks<"twin">': "what is approximated are weights",
+    '%3 = lotto.subset_sum %v toward %w {layers = ["fc", "head"], target = ["fc"], epsilon = -1.0} '
+    ': !lotto.weights<"net"> -> !lotto.masks<"twin">': "epsilon is below 0",
     "%3 = mask.nothing": 'there is no operation "mask.nothing"',
     "%3 = mask.keeep 4 of %2 : !mask.scores<8x6> -> !mask.mask<8x6>": 'did you mean "mask.keep"?',
     '%3 = builtin.unrealized_conversion_cast %d : !lotto.data to !lotto.weights<"net">': (
