@@ -22,6 +22,20 @@ def load(path: str | os.PathLike[str], device: Any = None) -> Any:
     return load_program(path, device)
 
 
+def apply(model: Any, *adapters: str | os.PathLike[str]) -> None:
+    """Apply adapter files to a torch module in place; see `lottoc.adapters.module.move`."""
+    from lottoc.adapters.module import move
+
+    move(model, *adapters)
+
+
+def unapply(model: Any, *adapters: str | os.PathLike[str]) -> None:
+    """Take adapter files out of a torch module again, bit by bit."""
+    from lottoc.adapters.module import move
+
+    move(model, *adapters, back=True)
+
+
 def attach(
     model: Any,
     recipe: str | os.PathLike[str],

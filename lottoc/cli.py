@@ -12,6 +12,7 @@ import typer
 
 from lottoc import __version__
 from lottoc.commands import (
+    apply,
     bench,
     cache,
     calibrate,
@@ -25,6 +26,7 @@ from lottoc.commands import (
     lsp,
     opt,
     report,
+    unapply,
     verify,
 )
 
@@ -41,6 +43,8 @@ COMMANDS: tuple[ModuleType, ...] = (
     report,
     bench,
     calibrate,
+    apply,
+    unapply,
     cache,
     lsp,
 )

@@ -107,6 +107,10 @@ class TensorFile:
     def __contains__(self, name: object) -> bool:
         return name in self._places
 
+    def start(self, name: str) -> int:
+        """Where in the file a tensor's numbers begin, in bytes; `KeyError` if there is none."""
+        return self._places[name][1]
+
     def get(self, name: str) -> NDArray[Any]:
         """A tensor, read-only, as a view of the mapped file; `KeyError` if there is none."""
         import numpy as np
@@ -153,7 +157,7 @@ def write_tensors(
     with path.open("wb") as file:
         file.write(struct.pack("<Q", len(text)) + text)
         for name, tensor in tensors:
-            array = np.ascontiguousarray(get(name))
+            array = np.asarray(get(name), order="C")  # keeps a scalar one
             if array.dtype.name != tensor.dtype or array.shape != tensor.shape:
                 raise ValueError(f"{name} is {array.dtype}{array.shape}, not {tensor}")
             file.write(array.reshape(-1).view(np.uint8).data)
