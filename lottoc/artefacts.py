@@ -91,6 +91,7 @@ def _in_use(folder: Path) -> bool:
 
 def put_in_place(folder: Path, output: Path, names: Iterable[str]) -> None:
     """Move staged files to their places, each in one step, after their bytes are on disk."""
+    output.mkdir(parents=True, exist_ok=True)
     for name in names:
         staged, target = folder / name, output / name
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -270,9 +271,27 @@ def _emit_hf(
     return _Written(model.checkpoint.bytes, rows, verified)
 
 
+def _emit_adapter(
+    op: lotto.EmitOp, engine: Engine, folder: Path, mask: Masks, advance: Callable[[int], None]
+) -> _Written:
+    from lottoc.backends.adapter.emit import emit, verify
+
+    assert op.masks is not None
+    assert op.base is not None
+    path, masks = folder / op.path.data, engine.value(op.masks)
+    base, tuned = engine.value(op.base), engine.value(op.weights)
+    layers = emit(path, op.ticket.data, base, tuned, masks)
+    advance(1)
+    verified = verify(path, base, tuned)
+    advance(1)
+    rows = [{**asdict(layer), "sparsity": layer.sparsity} for layer in layers]
+    return _Written(tuned.model_bytes, rows, verified)
+
+
 _BACKENDS: Mapping[str, Callable[..., _Written]] = {
     "onnx": _emit_onnx,
     "fx": _emit_fx,
+    "adapter": _emit_adapter,
     "hf": _emit_hf,
 }
 

@@ -69,6 +69,6 @@ def with_orders(op: lotto.EmitOp, masks: PerLayer) -> lotto.EmitOp | None:
         )
     properties: dict[str, Any] = {k: v for k, v in op.properties.items() if "Segment" not in k}
     return lotto.EmitOp.build(
-        operands=[op.weights, op.masks, op.data, list(found.values())],
+        operands=[op.weights, op.masks, op.data, list(found.values()), op.base],
         properties={**properties, "ordered": string_array(list(found))},
     )

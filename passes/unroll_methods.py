@@ -56,6 +56,15 @@ class IrLab:
         return self.find.weights
 
     @property
+    def free(self) -> SSAValue | None:
+        """`lotto.not` of what is excluded."""
+        if self.find.excluded is None:
+            return None
+        return self._add(
+            lotto.NotOp.build(operands=[self.find.excluded], result_types=[self.find.excluded.type])
+        )
+
+    @property
     def total_steps(self) -> int:
         """T; 0 if the ticket has no training."""
         steps = self.training.get("steps", 0)
@@ -390,6 +399,8 @@ def _unroll(find: lotto.FindOp) -> None:
     unfit = unsuited(method, lab.pattern, find.criterion.data)
     if unfit is not None:
         raise pass_failed(find, f"{find.method.data} {unfit.message}", unfit.help)
+    if find.excluded is not None and not getattr(method, "adapts", False):
+        raise pass_failed(find, f"{find.method.data} excludes nothing", ("use  lota",))
     _check_rewind(find, method.first_step(lab), lab.total_steps)
     found = method.find(lab)
     for old, new in zip(find.results, (found.masks, found.start, found.final), strict=True):

@@ -215,6 +215,8 @@ class FindOp(IRDLOperation):
     """The weights of another network, which the ticket is to compute."""
     target = opt_prop_def(ArrayAttr[StringAttr])
     """Their layers."""
+    excluded = opt_operand_def(MASKS)
+    """If given, what no mask may keep: weights that other tickets have moved."""
     ticket = prop_def(StringAttr)
     method = prop_def(StringAttr)
     options = prop_def(DictionaryAttr)
@@ -235,7 +237,8 @@ class FindOp(IRDLOperation):
     irdl_options = (AttrSizedOperandSegments(as_property=True), ParsePropInAttrDict())
     assembly_format = (
         "$method $weights (`on` $data^)? (`repaired` `in` $wiring^)?"
-        " (`toward` $toward^ `:` type($toward))? attr-dict"
+        " (`toward` $toward^ `:` type($toward))?"
+        " (`excluding` $excluded^)? attr-dict"
         " `:` type($masks) `,` type($start) `,` type($final)"
     )
 

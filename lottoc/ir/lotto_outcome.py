@@ -183,6 +183,8 @@ class EmitOp(IRDLOperation):
     masks = opt_operand_def(MASKS)
     data = opt_operand_def(DATA)
     orders = var_operand_def(OrderType)
+    base = opt_operand_def(WEIGHTS)
+    """What an adapter is the difference from."""
     ordered = opt_prop_def(ArrayAttr[StringAttr])
     kind = prop_def(StringAttr)
     path = prop_def(StringAttr)
@@ -192,6 +194,7 @@ class EmitOp(IRDLOperation):
     assembly_format = (
         "$kind $path $weights (`under` $masks^)? (`sampled` `from` $data^)?"
         " (`ordered` `by` `(` $orders^ `:` type($orders) `)`)?"
+        " (`from` $base^)?"
         " attr-dict `:` type($weights)"
     )
 
@@ -203,3 +206,7 @@ class EmitOp(IRDLOperation):
             raise VerifyException(f"{len(self.orders)} orders for {len(names)} layers")
         if names and self.masks is None:
             raise VerifyException("orders without masks")
+        if (self.kind.data == "adapter") != (self.base is not None):
+            raise VerifyException("an adapter, and nothing else, is made from other weights")
+        if self.base is not None and self.masks is None:
+            raise VerifyException("an adapter without masks")

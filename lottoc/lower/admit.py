@@ -331,7 +331,9 @@ class _Check:
             self._wrong(op, "batch holds sizes of at least 1")
         if op.kind.data == "fx":
             self._torch(op, op.weights)
-        if self.sources.get(lotto.model_of(op.weights)) == "torch":
+        if op.kind.data == "adapter":
+            self._torch(op, op.weights)
+        elif self.sources.get(lotto.model_of(op.weights)) == "torch":
             if op.data is None:
                 self._wrong(op, "a torch model is exported with data", ("add  sampled from %data",))
             else:

@@ -11,12 +11,9 @@ from pathlib import Path
 from lottoc.diagnostics import InputError, Label
 from lottoc.grammar import syntax
 from lottoc.lower.blocks import entries
-from lottoc.lower.program import Emit, MaskOf, Model, Ticket
+from lottoc.lower.program import Emit, MaskOf, Model, Ticket, adapting
 from lottoc.lower.read import Reader
 from lottoc.lower.split_blocks import SPECIALISTS, core_name, specialist_name, ticket_name
-
-PLANNED_EMITS = ("adapter",)
-
 
 LEFT_OUT = {
     "blocks": (
@@ -63,12 +60,14 @@ KINDS: Mapping[str, Kind] = {
         ".pt2",
         ("auto", "semi_structured"),
     ),
+    "adapter": Kind(("xor",), ("same",), ("torch",), False, ".safetensors", ()),
     "hf": Kind(("dense",), ("same",), ("transformers",), False, "", ()),
 }
 
 SOURCES_OF: Mapping[str, tuple[str, ...]] = {
     "onnx": ("onnx", "torch"),
     "fx": ("torch",),
+    "adapter": ("torch",),
     "hf": ("hf", "gguf"),
 }
 """What models an artefact of a kind can be made from, by where they come from."""
@@ -91,11 +90,8 @@ def check_emit(
     models: Mapping[str, Model],
 ) -> Emit | None:
     """Read an `emit` block; `names` are all tickets, `tickets` those that were read."""
-    if block.name in PLANNED_EMITS:
-        reader.not_yet(f"emit {block.name}", block.name_span)
-        return None
     if block.name not in KINDS:
-        reader.unknown(block.name, (*KINDS, *PLANNED_EMITS), "kind of artefact", block.name_span)
+        reader.unknown(block.name, KINDS, "kind of artefact", block.name_span)
         return None
     kind = KINDS[block.name]
     keys = entries(reader, block)
@@ -132,6 +128,8 @@ def check_emit(
         _check_source(reader, keys, emit, models[tickets[emit.ticket].model])
     if emit.kind == "fx" and emit.ticket in tickets:
         _check_fx(reader, keys, emit, tickets, models)
+    if emit.kind == "adapter" and emit.ticket in tickets:
+        _check_adapter(reader, keys, tickets[emit.ticket], tickets)
     return emit
 
 
@@ -243,6 +241,21 @@ def _check_fx(
             Label(keys["ticket"].span, "this ticket"),
             help=("find it under  pattern = 2:4", "or choose another format"),
         )
+
+
+def _check_adapter(
+    reader: Reader, keys: Mapping[str, syntax.Entry], ticket: Ticket, tickets: Mapping[str, Ticket]
+) -> None:
+    """An adapter holds what a mask keeps, so nothing else may have changed."""
+    if not adapting(ticket, tickets):
+        message = f'"{ticket.name}" changes more than what its mask keeps'
+        help = "find it with  method = lota, or write whole weights with  emit onnx"
+    elif ticket.start is not None:
+        message = f'"{ticket.name}" begins with weights that are not the model\'s'
+        help = f"remove weights from the ticket {ticket.name}"
+    else:
+        return
+    reader.findings.error("adapter-unsuited", message, keys["ticket"].span, help=help)
 
 
 def _found_pattern(ticket: Ticket, tickets: Mapping[str, Ticket]) -> str:

@@ -214,7 +214,8 @@ def made_from_themselves(tickets: Mapping[str, Ticket]) -> list[Ticket]:
             return False
         seen.add(name)
         return any(
-            used == goal or reaches(used, goal, seen) for used in tickets_of(tickets[name].mask)
+            used == goal or reaches(used, goal, seen)
+            for used in (*tickets_of(tickets[name].mask), *tickets[name].exclude)
         )
 
     return [ticket for name, ticket in tickets.items() if reaches(name, name, set())]

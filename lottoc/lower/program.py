@@ -174,6 +174,16 @@ class Ticket:
     onto: str = ""
     """The ticket whose trained weights stay as they are; only those of `grown` are trained."""
     grown: MaskExpression | None = None
+    exclude: tuple[str, ...] = ()
+    """Tickets it begins with, and whose weights it leaves alone, the first one first."""
+
+
+def adapting(ticket: Ticket | None, tickets: Mapping[str, Ticket]) -> bool:
+    """Whether a ticket's mask says what may move, not what is there: nothing of it is zero."""
+    while ticket is not None and ticket.found is None:
+        ticket = tickets.get(ticket.like) if ticket.like else None
+    found = ticket.found if ticket is not None else None
+    return found is not None and getattr(found.method, "adapts", False)
 
 
 @dataclass(frozen=True)
@@ -308,7 +318,7 @@ def method_of(program: Program, ticket: Ticket) -> Method | None:
 
 def adapts(program: Program, ticket: Ticket) -> bool:
     """Whether a ticket's mask says what may move, not what is there: nothing of it is zero."""
-    return getattr(method_of(program, ticket), "adapts", False)
+    return adapting(ticket, program.tickets)
 
 
 def trains_weights(program: Program, ticket: Ticket) -> bool:

@@ -10,6 +10,7 @@ from lottoc.criteria import needs
 from lottoc.diagnostics import Label, Span
 from lottoc.grammar import syntax
 from lottoc.lower.blocks import entries
+from lottoc.lower.exclusions import Exclusions
 from lottoc.lower.expressions import Expressions
 from lottoc.lower.program import Data, MaskOf, Model, Selection, Start, Ticket, Training
 from lottoc.lower.read import Reader
@@ -81,7 +82,7 @@ class Tickets:
 
     def _given(self, block: syntax.Block, keys: Keys, like: Ticket | None) -> Ticket | None:
         """A ticket whose mask is given: a control, or a mask transferred from elsewhere."""
-        for key in FINDING:
+        for key in (*FINDING, "exclude"):
             if key in keys:
                 self.reader.findings.error(
                     "unused-key",
@@ -137,6 +138,10 @@ class Tickets:
                     help="remove data, or use a criterion such as wanda",
                 )
             context = (context[0], None, None)
+        exclusions = Exclusions(self.reader, self.expressions, self.ticket, self.open)
+        exclude = exclusions.read(block, keys, like, selection, context[0])
+        if exclude is None:
+            return None
         base_word = like.on_collapse if like is not None else ""
         wanted = read_on_collapse(self.reader, keys, block, selection, base_word)
         return Ticket(
@@ -146,6 +151,7 @@ class Tickets:
             found=selection,
             start=start,
             on_collapse=wanted,
+            exclude=exclude,
         )
 
     def _aims(self, block: syntax.Block, keys: Keys, selection: Selection) -> bool:

@@ -231,14 +231,11 @@ class _Recipe(Lowering):
             "target": emit.target,
             "batch": emit.batch,
         }
+        alone = emit.kind == "adapter"
+        masks = None if adapts(self.program, ticket) and not alone else values.masks
         self.ops.append(
             lotto.EmitOp.build(
-                operands=[
-                    values.final,
-                    None if adapts(self.program, ticket) else values.masks,
-                    data,
-                    [],
-                ],
+                operands=[values.final, masks, data, [], values.start if alone else None],
                 properties={
                     "kind": StringAttr(emit.kind),
                     "path": StringAttr(emit.path),

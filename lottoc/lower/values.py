@@ -219,7 +219,8 @@ class Lowering:
         wiring = self.wiring(ticket) if ticket.on_collapse == "keep_best" else None
         target = getattr(found.method, "target", None)
         toward = None if target is None else self.ticket(target).final
-        operands: list[Any] = [self.initial(ticket, ticket.start), None, wiring, toward]
+        start, taken = self._begin(ticket)
+        operands: list[Any] = [start, None, wiring, toward, taken]
         properties: dict[str, Attribute] = {
             "ticket": StringAttr(ticket.name),
             "method": StringAttr(found.method_name),
@@ -249,6 +250,21 @@ class Lowering:
         )
         self.add(op)
         return Values(op.masks, op.start, op.final, first)
+
+    def _begin(self, ticket: Ticket) -> tuple[SSAValue, SSAValue | None]:
+        """θ_0 with what a ticket excludes applied, and the masks of that."""
+        weights = self.initial(ticket, ticket.start)
+        taken: SSAValue | None = None
+        for name in ticket.exclude:
+            other = self.ticket(name)
+            assert other.masks is not None
+            weights = self.add(
+                lotto.GraftOp.build(
+                    operands=[weights, other.final, other.masks], result_types=[weights.type]
+                )
+            )
+            taken = other.masks if taken is None else self.add(lotto.OrOp(taken, other.masks))
+        return weights, taken
 
     def _method_options(self, ticket: Ticket, found: Selection) -> tuple[dict[str, Any], int]:
         options: dict[str, Any] = {}

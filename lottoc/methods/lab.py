@@ -67,6 +67,10 @@ class Lab(Protocol[W, S, M]):
         """θ_0, or the weights of the model's file."""
 
     @property
+    def free(self) -> M | None:
+        """What masks may keep; None if that is everything."""
+
+    @property
     def total_steps(self) -> int:
         """T, the length of the training; 0 if the ticket has none."""
 

@@ -21,6 +21,9 @@ class Lota:
     Fine-tunes everything for `calibrate`; the mask keeps the largest changes |w - w_0|; back at
     w_0, only what the mask keeps is trained. All else, also biases, normalization and running
     statistics, stays as it was, to the bit: `sparsity` is the share of weights that do.
+
+    What earlier tickets have moved (`exclude`) stays too, in both trainings, so that their masks
+    and this one's are disjoint (§3, LoTTO). The first training then moves free weights alone.
     """
 
     trains: ClassVar[bool] = True
@@ -41,8 +44,9 @@ class Lota:
 
     def find(self, lab: Lab[W, S, M]) -> Found[W, M]:
         """w_0 → w_F → |w_F - w_0| → masks → w_0, masked weights trained."""
-        tuned = lab.train(lab.initial, first=0, last=lab.steps(self.calibrate))
+        free, steps = lab.free, lab.steps(self.calibrate)
+        tuned = lab.train(lab.initial, free, first=0, last=steps, frozen=free is not None)
         (target,) = lab.rounds(1)
-        masks = lab.prune(lab.score(lab.difference(tuned, lab.initial)), target)
+        masks = lab.prune(lab.score(lab.difference(tuned, lab.initial)), target, free)
         final = lab.train(lab.initial, masks, first=0, last=lab.total_steps, frozen=True)
         return Found(masks, lab.initial, final)

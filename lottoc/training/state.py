@@ -42,6 +42,11 @@ class State:
         names = [name for name in self.arrays if name.startswith(prefix)]
         return {name.removeprefix(prefix): self.arrays[name] for name in names}
 
+    @property
+    def model_bytes(self) -> int:
+        """Size of parameters and buffers."""
+        return sum(array.nbytes for array in self.part(MODEL).values())
+
     def masks(self) -> dict[str, Mask]:
         """The masks that the weights were under at this moment, if they move."""
         return {name: Mask(self.layer(name).shape, b) for name, b in self.part(MASK).items()}

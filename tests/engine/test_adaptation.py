@@ -91,3 +91,37 @@ def test_a_task_vector_without_a_task(request_: Request) -> None:
     Path("r.lotto").write_text(wrong)
     with pytest.raises(LottoError, match="method-unsuited"):
         front(request_, Findings(), deep=True)
+
+
+def test_a_task_after_another_leaves_it_alone(request_: Request) -> None:
+    """It begins where the first ended; neither calibration nor training moves what that moved."""
+    text = RECIPE + "ticket next { like = task   criterion = random   exclude = task.mask }\n"
+    text += "ticket third { like = task   sparsity = 70%   exclude = next.mask }\n"
+    Path("r.lotto").write_text(text.replace("60%", "70%"))
+    module = mask_ir(recipe_ir(request_, front(request_, Findings(), deep=True)[1]))
+    engine = Engine(request_.store, Silent())
+    engine.run(module)
+    tickets = {op.ticket.data: op for op in module.ops if isinstance(op, lotto.TicketOp)}
+    ends: dict[str, Any] = {}
+    taken: dict[str, Any] = {}
+    for name in ("task", "next", "third"):
+        op: Any = tickets[name]
+        masks, train = engine.value(op.masks), op.weights.owner
+        start = engine.value(train.weights)
+        earlier = list(ends.values())[-1] if ends else start
+        ends[name] = engine.value(op.weights)
+        for layer, mask in masks.items():
+            kept = mask.to_bool()
+            before = earlier.layer(layer)
+            assert start.layer(layer).tobytes() == before.tobytes()
+            assert ends[name].layer(layer)[~kept].tobytes() == before[~kept].tobytes()
+            assert not (kept & taken.get(layer, np.zeros_like(kept))).any()
+            taken[layer] = kept | taken.get(layer, np.zeros_like(kept))
+    assert sum(int(kept.sum()) for kept in taken.values()) == 3 * 58
+
+    differences = [op for op in module.ops if isinstance(op, lotto.DifferenceOp)]
+    tuned: Any = differences[-1].weights.owner
+    assert tuned.frozen is not None
+    for layer, free in engine.value(tuned.masks).items():
+        moved = engine.value(differences[-1].result).layer(layer) != 0
+        assert not (moved & ~free.to_bool()).any()

@@ -30,6 +30,7 @@ class Bench:
     total_steps: int = 100
     calls: list[tuple[object, ...]] = field(default_factory=list)
     moments: list[str] = field(default_factory=list)
+    free: np.ndarray | None = None
 
     @property
     def initial(self) -> np.ndarray:
@@ -135,6 +136,40 @@ def test_adaptation_by_hand() -> None:
     assert bench.calls[0] == (THETA_0.tolist(), 0, 100, "fresh", None)
     assert bench.calls[1] == ("frozen", THETA_0.tolist(), found.masks.tolist(), 0, 100)
     assert found.final.tolist() == [1, -1, 1, -0.05, 0.2]
+
+
+@dataclass
+class Vectors(Bench):
+    """Fine-tuning moves the weights, from 0, by a vector that is given."""
+
+    vector: np.ndarray = field(default_factory=lambda: np.zeros(5))
+
+    @property
+    def initial(self) -> np.ndarray:
+        return np.zeros(5)
+
+    def train(self, weights, masks=None, *, first, last, frozen=False, **_) -> np.ndarray:
+        assert frozen == (masks is not None)
+        self.calls.append(("train", None if masks is None else masks.tolist(), first, last))
+        return weights + np.where(True if masks is None else masks, self.vector, 0.0)
+
+
+def test_adaptation_after_another_by_hand() -> None:
+    """τ = (.5, -.1, .2, .05, -.4) keeps 0 and 4; τ' = (.9, .3, -.2, .1, .8) then 1 and 2."""
+    first = Vectors(Fraction(3, 5), vector=np.array([0.5, -0.1, 0.2, 0.05, -0.4]))
+    one = Lota(calibrate=Duration(10, "steps")).find(first)
+    assert one.masks.tolist() == [True, False, False, False, True]
+    assert first.calls[0] == ("train", None, 0, 10)
+
+    free = ~one.masks
+    second = Vectors(Fraction(3, 5), free=free, vector=np.array([0.9, 0.3, -0.2, 0.1, 0.8]))
+    two = Lota(calibrate=Duration(10, "steps")).find(second)
+    assert two.masks.tolist() == [False, True, True, False, False]
+    assert two.final.tolist() == [0, 0.3, -0.2, 0, 0]
+    assert second.calls == [
+        ("train", free.tolist(), 0, 10),
+        ("train", two.masks.tolist(), 0, 100),
+    ]
 
 
 def test_task_vector_by_hand() -> None:

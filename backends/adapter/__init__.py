@@ -1,0 +1,1 @@
+"""Adapters: what a sparse fine-tuning changed, as one small file."""
