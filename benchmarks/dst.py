@@ -5,7 +5,8 @@
 
 For each network and seed one recipe is compiled. Results come from the store where they are there
 already, so an interrupted run goes on. Writes `results/dst.json`: accuracies, training FLOPs by
-formula, and with `--wall` the time that a step takes.
+formula, and with `--wall` the time that a step takes. Points of networks, seeds and methods that
+are not asked for stay in it.
 """
 
 from __future__ import annotations
@@ -37,13 +38,24 @@ NETWORKS = {
         "imp": "rounds = 4, rewind = 50 steps",
         "rounds": 4,
     },
+    "mlp": {
+        "folder": "mlp",
+        "source": "mlp.py:mlp",
+        "data": "../lenet/mnist.npz",
+        "layers": 'linear - "fc3"',
+        "training": "optimizer = adam(lr = 0.0012)   batch = 60   length = 1000 steps",
+        "steps": 1000,
+        "every": 50,
+        "imp": "rounds = 4, rewind = 50 steps",
+        "rounds": 4,
+    },
     "convnet": {
         "folder": "cifar",
         "source": "convnet.py:convnet",
         "data": "cifar.npz",
         "layers": 'all - first - "fc2"',
-        "training": "optimizer = adam(lr = 0.001)   batch = 50   length = 600 steps",
-        "steps": 600,
+        "training": "optimizer = adam(lr = 0.001)   batch = 50   length = 500 steps",
+        "steps": 500,
         "every": 20,
         "imp": "rounds = 2, rewind = 50 steps",
         "rounds": 2,
@@ -64,7 +76,7 @@ METHODS = {
 }
 
 
-def recipe(name: str, methods: list[str], seed: int) -> str:
+def recipe(name: str, methods: list[str], sparsities: list[int], seed: int) -> str:
     """A ticket for each method and sparsity, and the dense network."""
     net = NETWORKS[name]
     text = f"""
@@ -77,18 +89,20 @@ training t {{ {net["training"]}   seed = {seed} }}
 """
     for method in methods:
         words = METHODS[method].format(seed=seed, **net)
-        for sparsity in SPARSITIES:
+        for sparsity in sparsities:
             ticket = f"layers = {net['layers']}   sparsity = {sparsity}%   {words}"
             text += f"ticket {method}_{sparsity} {{ {ticket} }}\n"
     return text
 
 
-def compile_one(name: str, methods: list[str], seed: int, store: Path) -> list[dict[str, Any]]:
+def compile_one(
+    name: str, methods: list[str], sparsities: list[int], seed: int, store: Path
+) -> list[dict[str, Any]]:
     """Accuracy, layers and seconds of every ticket; trainings come in the order of the recipe."""
     folder = ROOT / "examples" / str(NETWORKS[name]["folder"])
     file = folder / f".dst-{name}-{seed}-{'-'.join(methods)}.lotto"
     out = store / "out" / file.stem
-    file.write_text(recipe(name, methods, seed))
+    file.write_text(recipe(name, methods, sparsities, seed))
     command = [sys.executable, "-m", "lottoc.cli", "compile", str(file), "-o", str(out)]
     command += ["--store", str(store)]
     try:
@@ -113,12 +127,13 @@ def compile_one(name: str, methods: list[str], seed: int, store: Path) -> list[d
             "trainings": [float(seconds) for seconds in done],
         }
         for method in methods
-        for sparsity in SPARSITIES
+        for sparsity in sparsities
     ]
 
 
 LAYERS = {
     "lenet": {"fc1": (784 * 300, 1), "fc2": (300 * 100, 1), "fc3": (100 * 10, 1)},
+    "mlp": {"fc1": (784 * 1024, 1), "fc2": (1024 * 1024, 1), "fc3": (1024 * 10, 1)},
     "convnet": {
         "conv1": (27 * 32, 256),
         "conv2": (9 * 32 * 64, 64),
@@ -189,6 +204,17 @@ def table(points: list[dict[str, Any]]) -> dict[str, Any]:
     return found
 
 
+def identity(point: dict[str, Any]) -> tuple[Any, ...]:
+    """What a point is of."""
+    return tuple(point[key] for key in ("network", "seed", "method", "asked"))
+
+
+def order(point: dict[str, Any]) -> tuple[int, ...]:
+    """As the networks and methods stand here."""
+    network, method = list(NETWORKS).index(point["network"]), list(METHODS).index(point["method"])
+    return network, point["seed"], method, point["asked"]
+
+
 def accuracies(points: list[dict[str, Any]], name: str, seed: int) -> dict[str, float]:
     """What one compile found."""
     here = [p for p in points if p["network"] == name and p["seed"] == seed]
@@ -202,15 +228,16 @@ def machine() -> dict[str, str]:
     return {"cpu": name, "system": platform.platform(), "python": platform.python_version()}
 
 
-def wall(store: Path) -> dict[str, Any]:
+def wall(store: Path, networks: list[str]) -> dict[str, Any]:
     """Milliseconds a step of each kind of training, alone on the machine, one thread."""
     found: dict[str, Any] = {}
     kinds = ["static", "set", "rigl", "gmp", "srigl", "groups"]
-    for name, net in list(NETWORKS.items()):
+    for name in networks:
+        net = NETWORKS[name]
         text = re.sub(r"length = \d+", "length = 200", str(net["training"]))
         NETWORKS[name] = {**net, "steps": 200, "training": text}
         try:
-            points = compile_one(name, kinds, 1000, store)
+            points = compile_one(name, kinds, list(SPARSITIES), 1000, store)
         finally:
             NETWORKS[name] = net
         dense, *others = (5 * seconds for seconds in points[0]["trainings"])
@@ -225,6 +252,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--networks", nargs="+", default=list(NETWORKS), choices=list(NETWORKS))
     parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=list(METHODS))
+    parser.add_argument("--sparsities", nargs="+", type=int, default=list(SPARSITIES))
     parser.add_argument("--store", type=Path, default=Path("dst-store"))
     parser.add_argument("--out", type=Path, default=RESULTS)
     parser.add_argument("--wall", action="store_true", help="only time steps")
@@ -234,17 +262,21 @@ def main() -> None:
         prepare = ROOT / "examples" / "cifar" / "prepare.py"
         subprocess.run([sys.executable, str(prepare), str(arguments.cifar)], check=True)
     if arguments.wall:
-        result["milliseconds_a_step"] = wall(arguments.store)
+        result["milliseconds_a_step"] = wall(arguments.store, arguments.networks)
     else:
         points = []
         for name in arguments.networks:
             for seed in arguments.seeds:
-                points += compile_one(name, arguments.methods, seed, arguments.store)
+                points += compile_one(
+                    name, arguments.methods, arguments.sparsities, seed, arguments.store
+                )
                 print(name, seed, accuracies(points, name, seed), flush=True)
-        result |= {"machine": machine(), "seeds": arguments.seeds, "table": table(points)}
         for point in points:
             del point["trainings"]
-        result["points"] = points
+        made = {identity(point) for point in points}
+        points += [p for p in result.get("points", []) if identity(p) not in made]
+        points.sort(key=order)
+        result |= {"machine": machine(), "table": table(points), "points": points}
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     arguments.out.write_text(json.dumps(result, indent=1) + "\n")
 
