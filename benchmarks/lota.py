@@ -26,7 +26,7 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[1]
 EXAMPLE = ROOT / "examples" / "lota"
 RESULTS = ROOT / "benchmarks" / "results" / "lota.json"
-TASKS = ("order", "pairs")
+TASKS = ("order", "topic")
 RATES = {"lota": 3e-4, "full": 1e-4, "lora": 1e-3}
 WARMUP, BATCH, CALIBRATE = 20, 16, 40
 
@@ -163,9 +163,9 @@ def summary(points: list[Mapping[str, Any]]) -> dict[str, Any]:
         first = mean("after order", "order")
         table[way] = {
             "first task": first,
-            "second task": mean("after pairs", "pairs"),
-            "first task after the second": mean("after pairs", "order"),
-            "lost of the first": round(first - mean("after pairs", "order"), 2),
+            "second task": mean("after topic", "topic"),
+            "first task after the second": mean("after topic", "order"),
+            "lost of the first": round(first - mean("after topic", "order"), 2),
             "bytes a task": rows[0]["bytes"],
         }
     return table

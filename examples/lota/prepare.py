@@ -1,76 +1,76 @@
-"""Writes `order.npz` and `pairs.npz`: two tasks made from the articles of WikiText-2.
+"""Writes `order.npz` and `topic.npz`: two tasks made from the articles of WikiText-2.
 
     python examples/lota/prepare.py wikitext-2
 
-`order`: do the words of a sentence stand in their order, or were they shuffled? `pairs`: does the
-second sentence follow the first, or is it from another article? Training examples are from
-valid.txt, test examples from test.txt; half of each is yes. The first token after [CLS] says which
-task it is.
+`order`: do the words of a sentence stand in their order, or were they shuffled? `topic`: is a
+sentence from an article on war, or from one on music, film, games or sports? What an article is on,
+its words say, those of a sentence need not. Training examples are from valid.txt, test examples
+from test.txt; half of each is yes. The first token after [CLS] says which task it is.
 """
 
 from __future__ import annotations
 
 import argparse
 import zipfile
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 
 HERE = Path(__file__).resolve().parent
-TASKS = {"order": 1, "pairs": 2}
+TASKS = {"order": 1, "topic": 2}
 """Tasks, and their tokens: [unused0] and [unused1] of BERT."""
 LENGTH = 24
 CLS, SEP = 101, 102
+WAR = (
+    "army battle war regiment navy ship ships fleet troops squadron aircraft gun guns attack"
+    " brigade division infantry captain admiral cruiser destroyer"
+)
+ARTS = (
+    "album song songs band music game games film episode series character characters released"
+    " single chart player players novel video television season"
+)
 
 
-def articles(path: Path) -> list[list[list[str]]]:
-    """Sentences of 8 to 40 words, by paragraph, by article."""
-    found: list[list[list[str]]] = []
+def articles(path: Path) -> list[list[str]]:
+    """Sentences of 8 to 40 words, by article."""
+    found: list[list[str]] = []
     for line in path.read_text("utf-8").splitlines():
         text = line.strip()
         if text.startswith("= ") and not text.startswith("= ="):
             found.append([])
         elif text and not text.startswith("=") and found:
             parts = [part.strip() for part in text.replace("<unk>", "[UNK]").split(" . ")]
-            found[-1].append([part for part in parts if 8 <= len(part.split()) <= 40])
-    return [article for article in found if any(article)]
+            found[-1] += [part for part in parts if 8 <= len(part.split()) <= 40]
+    return [article for article in found if article]
 
 
-def order(text: list[list[list[str]]], count: int, draw: np.random.Generator) -> tuple[list, list]:
+def order(text: list[list[str]], count: int, draw: np.random.Generator) -> tuple[list, list]:
     """Sentences, every second one with its words shuffled."""
-    sentences = [s for article in text for paragraph in article for s in paragraph]
+    sentences = [sentence for article in text for sentence in article]
     chosen = [sentences[i] for i in draw.permutation(len(sentences))[:count]]
     answers = [index % 2 for index in range(len(chosen))]
-    shuffled = [
-        s if yes else " ".join(draw.permutation(s.split()))
-        for s, yes in zip(chosen, answers, strict=True)
-    ]
-    return [[s] for s in shuffled], answers
+    for index, yes in enumerate(answers):
+        if not yes:
+            chosen[index] = " ".join(draw.permutation(chosen[index].split()))
+    return chosen, answers
 
 
-def pairs(text: list[list[list[str]]], count: int, draw: np.random.Generator) -> tuple[list, list]:
-    """Neighbours in a paragraph, every second pair with the second from another article."""
-    there = [
-        (number, one, two)
-        for number, article in enumerate(text)
-        for paragraph in article
-        for one, two in pairwise(paragraph)
-    ]
-    chosen = [there[i] for i in draw.permutation(len(there))[:count]]
-    answers = [index % 2 for index in range(len(chosen))]
-    found = []
-    for (number, one, two), yes in zip(chosen, answers, strict=True):
-        while not yes:
-            other, _, two = there[draw.integers(len(there))]
-            if other != number:
-                break
-        found.append([one, two])
-    return found, answers
+def topic(text: list[list[str]], count: int, draw: np.random.Generator) -> tuple[list, list]:
+    """Sentences of articles whose words are of one kind four times as often as of the other."""
+    sentences: tuple[list[str], list[str]] = ([], [])
+    for article in text:
+        words = " ".join(article).lower().split()
+        arts, war = (sum(word in kind.split() for word in words) for kind in (ARTS, WAR))
+        if max(arts, war) >= max(8, 4 * min(arts, war)):
+            sentences[war > arts].extend(article)
+    chosen = [[kind[i] for i in draw.permutation(len(kind))[: count // 2]] for kind in sentences]
+    mixed = [(sentence, yes) for yes in (0, 1) for sentence in chosen[yes]]
+    found = [mixed[i] for i in draw.permutation(len(mixed))]
+    return [sentence for sentence, _ in found], [yes for _, yes in found]
 
 
-def tokens(task: str, texts: list[list[str]]) -> np.ndarray:
-    """[CLS] task, sentence [SEP] (sentence [SEP]), cut to LENGTH and filled up with 0."""
+def tokens(task: str, texts: list[str]) -> np.ndarray:
+    """[CLS] task, sentence, [SEP], cut to LENGTH and filled up with 0."""
     from all_minilm_l6_v2 import get_model_zip_path
     from tokenizers import Tokenizer
 
@@ -79,11 +79,9 @@ def tokens(task: str, texts: list[list[str]]) -> np.ndarray:
     tokenizer.no_padding()
     tokenizer.no_truncation()
     ids = np.zeros((len(texts), LENGTH), np.int64)
-    for row, parts in enumerate(texts):
-        room = (LENGTH - 2 - len(parts)) // len(parts)
-        line = [CLS, TASKS[task]]
-        for part in parts:
-            line += [*tokenizer.encode(part, add_special_tokens=False).ids[:room], SEP]
+    for row, sentence in enumerate(texts):
+        found = tokenizer.encode(sentence, add_special_tokens=False).ids[: LENGTH - 3]
+        line = [CLS, TASKS[task], *found, SEP]
         ids[row, : len(line)] = line
     return ids
 
@@ -93,10 +91,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("source", type=Path, help="a folder with valid.txt and test.txt")
     parser.add_argument("-o", "--output", type=Path, default=HERE)
-    parser.add_argument("--train", type=int, default=3200)
-    parser.add_argument("--test", type=int, default=800)
+    parser.add_argument("--train", type=int, default=2400)
+    parser.add_argument("--test", type=int, default=600)
     arguments = parser.parse_args()
-    for task, make in (("order", order), ("pairs", pairs)):
+    for task, make in (("order", order), ("topic", topic)):
         arrays = {}
         for split, count, file, seed in (
             ("train", arguments.train, "valid.txt", 0),
