@@ -25,8 +25,19 @@ from xdsl.irdl import (
 from xdsl.traits import Pure
 from xdsl.utils.exceptions import VerifyException
 
-from lottoc.ir.amounts import check_plain, check_seed
+from lottoc.ir.amounts import check_plain
+from lottoc.ir.mask_algebra import LAYERWISE as LAYERWISE
+from lottoc.ir.mask_algebra import AndOp as AndOp
+from lottoc.ir.mask_algebra import NotOp as NotOp
+from lottoc.ir.mask_algebra import OrOp as OrOp
+from lottoc.ir.mask_algebra import ShuffleOp as ShuffleOp
+from lottoc.ir.mask_algebra import SubOp as SubOp
+from lottoc.ir.mask_algebra import XorOp as XorOp
 from lottoc.ir.mask_shares import KeepSharesOp as KeepSharesOp
+from lottoc.ir.mask_types import mask_type as mask_type
+from lottoc.ir.mask_types import same_shape, unstructured
+from lottoc.ir.mask_types import scores_type as scores_type
+from lottoc.ir.mask_types import weight_type as weight_type
 from lottoc.ir.types import (
     LayerMaskType,
     LayerScoresType,
@@ -36,42 +47,6 @@ from lottoc.ir.types import (
     WeightType,
 )
 from lottoc.ir.whole import MASKS, WEIGHTS, WIRING
-from lottoc.masks.patterns import UNSTRUCTURED
-
-
-def mask_type(value: SSAValue) -> LayerMaskType:
-    """The type of a per-layer mask."""
-    assert isinstance(value.type, LayerMaskType)
-    return value.type
-
-
-def weight_type(value: SSAValue) -> WeightType:
-    """The type of a layer's weight."""
-    assert isinstance(value.type, WeightType)
-    return value.type
-
-
-def scores_type(value: SSAValue) -> LayerScoresType:
-    """The type of per-layer scores."""
-    assert isinstance(value.type, LayerScoresType)
-    return value.type
-
-
-def _same_shape(*values: SSAValue) -> None:
-    shapes = []
-    for value in values:
-        assert isinstance(value.type, LayerMaskType | LayerScoresType | WeightType)
-        shapes.append(value.type.dims.data)
-    if len(set(shapes)) > 1:
-        raise VerifyException(f"shapes differ: {', '.join(shapes)}")
-
-
-def _unstructured(*values: SSAValue) -> None:
-    for value in values:
-        if str(mask_type(value).pattern) != UNSTRUCTURED:
-            raise VerifyException(
-                f"nothing makes the result {mask_type(value).pattern}: it is unstructured"
-            )
 
 
 @irdl_op_definition
@@ -130,7 +105,7 @@ class ScoreOp(IRDLOperation):
 
     def verify_(self) -> None:
         """Shapes and counts fit together."""
-        _same_shape(self.weight, self.result)
+        same_shape(self.weight, self.result)
         check_plain(options=self.options)
 
 
@@ -160,7 +135,7 @@ class KeepOp(IRDLOperation):
 
     def verify_(self) -> None:
         """Shapes and counts fit together."""
-        _same_shape(self.scores, self.result, *([self.within] if self.within else []))
+        same_shape(self.scores, self.result, *([self.within] if self.within else []))
         type_ = mask_type(self.result)
         impossible = type_.pattern.impossible(type_.shape, self.kept.value.data)
         if impossible:
@@ -242,7 +217,7 @@ class KeepGlobalOp(IRDLOperation):
         if not self.scores:
             raise VerifyException("no layers to rank")
         for index, (score, mask) in enumerate(zip(self.scores, self.masks, strict=True)):
-            _same_shape(score, mask, *self.within[index : index + 1])
+            same_shape(score, mask, *self.within[index : index + 1])
         kept, size = self.kept.value.data, sum(scores_type(s).size for s in self.scores)
         if not 0 <= kept <= size:
             raise VerifyException(f"cannot keep {kept} of {size} weights")
@@ -251,87 +226,6 @@ class KeepGlobalOp(IRDLOperation):
             raise VerifyException(f"masks of two patterns: {patterns[0]} and {patterns[1]}")
         if not patterns[0].ranks_together:
             raise VerifyException(f"{patterns[0]} counts layer by layer: use mask.keep")
-
-
-class _BinaryOp(IRDLOperation):
-    """Two masks of one layer, combined weight by weight; the result is unstructured."""
-
-    lhs = operand_def(LayerMaskType)
-    rhs = operand_def(LayerMaskType)
-    result = result_def(LayerMaskType)
-    traits = traits_def(Pure())
-    assembly_format = "$lhs `,` $rhs attr-dict `:` type($lhs) `,` type($rhs) `->` type($result)"
-
-    def __init__(self, lhs: SSAValue, rhs: SSAValue) -> None:
-        super().__init__(operands=[lhs, rhs], result_types=[LayerMaskType(mask_type(lhs).shape)])
-
-    def verify_(self) -> None:
-        """Shapes and counts fit together."""
-        _same_shape(self.lhs, self.rhs, self.result)
-        _unstructured(self.result)
-
-
-@irdl_op_definition
-class AndOp(_BinaryOp):
-    """Kept by both."""
-
-    name = "mask.and"
-
-
-@irdl_op_definition
-class OrOp(_BinaryOp):
-    """Kept by either."""
-
-    name = "mask.or"
-
-
-@irdl_op_definition
-class XorOp(_BinaryOp):
-    """Kept by exactly one."""
-
-    name = "mask.xor"
-
-
-@irdl_op_definition
-class SubOp(_BinaryOp):
-    """Kept by the first and not by the second."""
-
-    name = "mask.sub"
-
-
-@irdl_op_definition
-class NotOp(IRDLOperation):
-    """Keep what was pruned, prune what was kept."""
-
-    name = "mask.not"
-    mask = operand_def(LayerMaskType)
-    result = result_def(LayerMaskType)
-    traits = traits_def(Pure())
-    assembly_format = "$mask attr-dict `:` type($mask) `->` type($result)"
-
-    def verify_(self) -> None:
-        """Shapes and counts fit together."""
-        _same_shape(self.mask, self.result)
-        _unstructured(self.result)
-
-
-@irdl_op_definition
-class ShuffleOp(IRDLOperation):
-    """Permute a mask: as many weights kept, at places drawn from (`seed`, `layer`)."""
-
-    name = "mask.shuffle"
-    mask = operand_def(LayerMaskType)
-    seed = prop_def(IntegerAttr[Int64])
-    layer = prop_def(StringAttr)
-    result = result_def(LayerMaskType)
-    traits = traits_def(Pure())
-    assembly_format = "$layer $mask `seed` $seed attr-dict `:` type($mask) `->` type($result)"
-
-    def verify_(self) -> None:
-        """Shapes and counts fit together."""
-        check_seed(self.seed)
-        _same_shape(self.mask, self.result)
-        _unstructured(self.result)
 
 
 @irdl_op_definition
@@ -365,8 +259,8 @@ class RepairOp(IRDLOperation):
         if len(set(counts)) > 1 or len(self.within) not in (0, len(self.masks)):
             raise VerifyException("{} layers, {} scores, {} masks, {} results".format(*counts))
         for index, (old, new) in enumerate(zip(self.kept, self.masks, strict=True)):
-            _same_shape(old, new, self.scores[index], *self.within[index : index + 1])
-        _unstructured(*self.kept, *self.masks)
+            same_shape(old, new, self.scores[index], *self.within[index : index + 1])
+        unstructured(*self.kept, *self.masks)
 
 
 @irdl_op_definition
@@ -385,13 +279,6 @@ class BundleOp(IRDLOperation):
         if len(self.masks) != len(self.layers):
             raise VerifyException(f"{len(self.masks)} masks for {len(self.layers)} layers")
 
-
-LAYERWISE: dict[str, type[_BinaryOp]] = {
-    "lotto.and": AndOp,
-    "lotto.or": OrOp,
-    "lotto.xor": XorOp,
-    "lotto.sub": SubOp,
-}
 
 MaskDialect = Dialect(
     "mask",
