@@ -38,7 +38,7 @@ from lottoc.grammar.parser import parse, parse_value
 from lottoc.grammar.syntax import Block, Recipe
 from lottoc.ir import lotto
 from lottoc.lower.check import check
-from lottoc.lower.program import Data, Model, Program, tickets_of
+from lottoc.lower.program import Data, Model, Program, Rank, Search, Training, tickets_of
 from lottoc.masks.mask import Mask
 from lottoc.methods.lab import Duration, FoundStep
 from lottoc.recipe_file import read
@@ -240,6 +240,12 @@ class _OneModel:
     def signature(self, *_: Any) -> tuple[Signature, str]:
         return self.signature_, _OWN
 
+    def best(self, rank: Rank, models: Mapping[str, Model], data: Data) -> str:
+        return rank.models[0]
+
+    def explore(self, search: Search, data: Data, training: Training) -> Search:
+        raise _unsuited("a search is not run here", "take the search out of the recipe")
+
     def digest(self, data: Data) -> str:
         return _OWN
 
@@ -294,9 +300,15 @@ def _program(
     for found in (t.found for t in tickets.values() if t.found is not None):
         if isinstance(getattr(found.method, "rewind", None), FoundStep):
             raise _not_once(name)
-    return dataclasses.replace(
-        program, trainings=trainings, tickets=tickets, requirements=(), emits=(), stabilities={}
-    )
+    alone: dict[str, Any] = {
+        "requirements": (),
+        "emits": (),
+        "sanities": (),
+        "ranks": (),
+        "searches": (),
+        "stabilities": {},
+    }
+    return dataclasses.replace(program, trainings=trainings, tickets=tickets, **alone)
 
 
 def _closure(program: Program, name: str) -> set[str]:

@@ -5,14 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 import tempfile
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from lottoc.engine.store import Store
-from lottoc.lower.program import Data, Model, SourceKind
+from lottoc.frontends.torch_call import call_text
+from lottoc.lower.program import Data, Model, Rank, Search, SourceKind, Training
 from lottoc.lower.splits import NpzSplit
+from lottoc.progress import Progress, Silent
 from lottoc.signature import Layer, Signature
 
 
@@ -26,6 +28,35 @@ class Catalog:
 
     store: Store
     deep: bool = True
+    settles: bool = False
+    """Whether what a rank or a search finds is measured, or stood in for by any candidate."""
+    progress: Progress = field(default_factory=Silent)
+    stood_in: bool = field(default=False, init=False)
+    """Whether any was stood in for."""
+
+    def best(self, rank: Rank, models: Mapping[str, Model], data: Data) -> str:
+        """The model that a rank puts first, or a stand-in."""
+        if not self.settles:
+            self.stood_in = True
+            return rank.models[0]
+        from lottoc.contests import Contest
+
+        return Contest(self.store, self.progress, self).best_of(rank, models, data)
+
+    def explore(self, search: Search, data: Data, training: Training) -> Search:
+        """The search with what was trained for it, or one stand-in that nobody has trained."""
+        if self.settles:
+            from lottoc.contests import Contest
+
+            return Contest(self.store, self.progress, self).explore(search, data, training)
+        self.stood_in = True
+        first = {name: values[0] for name, values in search.space.items()}
+        function = call_text(search.function, first)
+        signature, digest = self.signature("torch", search.path, function)
+        name = f"{search.name}.best"
+        seed, span = search.seed, search.span
+        model = Model(name, "torch", search.path, function, seed, signature, digest, span)
+        return replace(search, tried=(model,), best=name)
 
     def signature(
         self, source: SourceKind, path: Path, function: str

@@ -34,9 +34,12 @@ class Request:
     trace: Trace = untraced
 
 
-def front(request: Request, findings: Findings, *, deep: bool) -> tuple[Source, Program]:
+def front(
+    request: Request, findings: Findings, *, deep: bool, settle: bool = True
+) -> tuple[Source, Program]:
     """Parse and check a recipe; without `deep` no model code runs and no data is opened.
 
+    What ranks and searches find is measured, unless `settle` is false: then a candidate stands in.
     Raises `RecipeError` or `InputError` with everything that is wrong.
     """
     source = read(request.recipe)
@@ -45,7 +48,14 @@ def front(request: Request, findings: Findings, *, deep: bool) -> tuple[Source, 
     defines = {
         name: parse_value(Source(f"-D {name}", text)) for name, text in request.defines.items()
     }
-    program = check(tree, folder, Catalog(request.store, deep), defines, findings)
+    own, catalog = Findings(), Catalog(request.store, deep)
+    program = check(tree, folder, catalog, defines, own)
+    if deep and settle and catalog.stood_in and program is not None:
+        # nothing is wrong with the recipe, so what it leaves open may now be measured
+        own, catalog = Findings(), Catalog(request.store, deep, True, request.progress)
+        program = check(tree, folder, catalog, defines, own)
+    findings.diagnostics += own.diagnostics
+    findings.inputs += own.inputs
     findings.raise_errors()
     assert program is not None
     return source, program

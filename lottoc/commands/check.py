@@ -63,7 +63,7 @@ def _check(asked: Request, findings: Findings, *, deep: bool, shown: bool) -> li
     from lottoc.front import front, note_unknown_layers
 
     with own_errors(findings) as own:
-        _, program = front(asked, own, deep=deep)
+        _, program = front(asked, own, deep=deep, settle=False)
         note_unknown_layers(program, own)
     if shown:
         tickets = len([t for t in program.tickets if t != "dense"])

@@ -7,10 +7,12 @@ import inspect
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lottoc.diagnostics import InputError, did_you_mean, input_error
+from lottoc.frontends.torch_call import parse_call
 from lottoc.frontends.torch_digest import read_source
 from lottoc.frontends.torch_import import UserFile
 from lottoc.signature import Signature
@@ -101,7 +103,7 @@ class TorchModel:
 
 
 def open_torch(file: Path, function: str) -> TorchModel:
-    """Run a Python file and find the function that builds the model.
+    """Run a Python file and find the function that builds the model: `net`, or `net(width=16)`.
 
     Raises `InputError`: model-not-found, torch-missing, torch-import, torch-function.
     """
@@ -115,13 +117,14 @@ def open_torch(file: Path, function: str) -> TorchModel:
         )
     user_file = UserFile(file)
     names = user_file.run(source)
-    found = names.get(function)
+    name, arguments = parse_call(function) or (function, {})
+    found = names.get(name)
     if not callable(found):
         callables = [n for n, v in names.items() if inspect.isfunction(v) or inspect.isclass(v)]
         raise input_error(
             "torch-function",
-            f'the file has no function "{function}"',
+            f'the file has no function "{name}"',
             file=str(file),
-            help=did_you_mean(function, callables),
+            help=did_you_mean(name, callables),
         )
-    return TorchModel(file, found, user_file)
+    return TorchModel(file, partial(found, **arguments) if arguments else found, user_file)

@@ -61,19 +61,17 @@ SHAPES: Mapping[str, Shape] = {
     "stability": Shape(
         ("at",), ("copies", "points", "threshold", "seed", "model", "data", "training")
     ),
+    "search": Shape(("source", "space"), ("data", "training", "trials", "proxies", "seed")),
     "emit": Shape(
         ("ticket",),
-        ("format", "values", "target", "batch", "swap"),
-        planned=("model",),
+        ("format", "values", "target", "batch", "swap", "model"),
     ),
 }
-
-PLANNED_BLOCKS = frozenset({"search"})
 
 
 def known_blocks() -> Iterable[str]:
     """Every first word of a block."""
-    return [*SHAPES, *PLANNED_BLOCKS, "param", "require", "mask", "import"]
+    return [*SHAPES, "param", "require", "mask", "import"]
 
 
 def entries(reader: Reader, block: syntax.Block) -> dict[str, syntax.Entry]:

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lottoc.diagnostics import Findings, Label
+from lottoc.diagnostics import Findings, InputError, Label
 from lottoc.grammar import syntax
-from lottoc.lower.blocks import PLANNED_BLOCKS, SHAPES, known_blocks
+from lottoc.lower.blocks import SHAPES, known_blocks
 from lottoc.lower.emits import check_emit
 from lottoc.lower.expressions import Expressions, made_from_themselves
 from lottoc.lower.imports import bring_in, used
@@ -20,8 +20,10 @@ from lottoc.lower.program import (
     Emit,
     Model,
     Program,
+    Rank,
     Requirement,
     Sanity,
+    Search,
     Split,
     Ticket,
     Training,
@@ -29,6 +31,7 @@ from lottoc.lower.program import (
 from lottoc.lower.ranks import check_rank
 from lottoc.lower.read import Reader
 from lottoc.lower.sanity import check_sanity
+from lottoc.lower.searches import check_search
 from lottoc.lower.sources import Catalog, check_data, check_model, check_training
 from lottoc.lower.split_blocks import Partition, check_split, read_partition
 from lottoc.lower.stability import check_stability
@@ -100,11 +103,14 @@ class _Checker:
         stabilities = self._each(
             "stability", lambda b: check_stability(self.reader, b, models, data, trainings)
         )
-        found = self._tickets(models, data, trainings)
         ranks = self._each("rank", lambda b: check_rank(self.reader, b, models, data))
+        searches = self._searches(data, trainings)
+        tried = {model.name: model for s in searches.values() for model in s.tried}
+        winners = _Winners(self, ranks, searches, models, data)
+        found = self._tickets(models, tried, data, trainings, winners)
         unknown = tuple(m.name for m in models.values() if m.signature is None)
         program = Program(
-            models,
+            {**models, **tried},
             {**data, **found.parts},
             trainings,
             found.tickets,
@@ -113,6 +119,7 @@ class _Checker:
             found.sanities,
             found.splits,
             tuple(ranks.values()),
+            tuple(searches.values()),
             unknown,
             self.imported.sources,
             stabilities,
@@ -149,9 +156,7 @@ class _Checker:
                     pass
 
     def _sort_block(self, block: syntax.Block, first: dict[str, Any]) -> None:
-        if block.kind in PLANNED_BLOCKS:
-            self.reader.not_yet(f'the block "{block.kind}"', block.kind_span)
-        elif block.kind not in SHAPES:
+        if block.kind not in SHAPES:
             self.reader.unknown(block.kind, known_blocks(), "block", block.kind_span)
         elif block.kind == "emit":
             self.blocks.setdefault("emit", {})[str(len(self.blocks.get("emit", {})))] = block
@@ -184,24 +189,46 @@ class _Checker:
         """What the paths in a block are relative to: the folder of its own file."""
         return self.imported.folders.get(block.span.source, self.folder)
 
+    def _searches(
+        self, data: Mapping[str, Data], trainings: Mapping[str, Training]
+    ) -> dict[str, Search]:
+        """The search blocks with the models that were trained for them."""
+
+        def explored(block: syntax.Block) -> Search | None:
+            search = check_search(self.reader, block, self._folder(block), data, trainings)
+            if search is None:
+                return None
+            try:
+                return self.catalog.explore(search, data[search.data], trainings[search.training])
+            except InputError as error:
+                self.findings.absorb(error, block.name_span)
+                return None
+
+        return self._each("search", explored)
+
     def _tickets(
         self,
-        models: Mapping[str, Model],
+        written: Mapping[str, Model],
+        tried: Mapping[str, Model],
         data: Mapping[str, Data],
         trainings: Mapping[str, Training],
+        winners: _Winners,
     ) -> _Found:
+        models = {**written, **tried}
         blocks = self.blocks.get("ticket", {})
-        dense = self._dense(models, data, trainings)
+        dense = self._dense(written, data, trainings)
         found: dict[str, Ticket] = {"dense": dense} if dense else {}
         if any(
             len(self.blocks.get(k, {})) > len(v)
-            for k, v in (("model", models), ("data", data), ("training", trainings))
+            for k, v in (("model", written), ("data", data), ("training", trainings))
         ):
             return _Found(found)  # what hangs on a broken block would only repeat its error
         partitions = [read_partition(self.reader, b) for b in self.blocks.get("split", {}).values()]
         names = {*blocks, *found, *(name for p in partitions for name in p.names)}
         expressions = Expressions(self.reader, names, self.masks)
-        tickets = Tickets(self.reader, models, data, trainings, blocks, expressions, dense)
+        tickets = Tickets(
+            self.reader, models, written, data, trainings, blocks, expressions, winners.of, dense
+        )
         tickets.stabilities = self.blocks.get("stability", {})
         for name in blocks:
             ticket = tickets.ticket(name)
@@ -230,7 +257,7 @@ class _Checker:
         emits = tuple(
             e
             for b in self.blocks.get("emit", {}).values()
-            if (e := check_emit(self.reader, b, self._folder(b), names, found, models))
+            if (e := check_emit(self.reader, b, self._folder(b), names, found, models, winners.of))
         )
         self._same_paths(emits)
         return _Found(found, requirements, emits, sanities, splits, parts)
@@ -305,3 +332,44 @@ class _Checker:
                     help="give each emit a file of its own",
                 )
             first.setdefault(emit.path, emit)
+
+
+@dataclass
+class _Winners:
+    """The models that ranks and searches find, each found when it is first asked for."""
+
+    checker: _Checker
+    ranks: Mapping[str, Rank]
+    searches: Mapping[str, Search]
+    models: Mapping[str, Model]
+    data: Mapping[str, Data]
+    known: dict[str, str] = field(default_factory=dict)
+
+    def of(self, value: syntax.Value) -> str | None:
+        """The model that `shapes.best` stands for; None after an error."""
+        reader = self.checker.reader
+        match value:
+            case syntax.Attribute(base=syntax.Name(value=block), name="best"):
+                pass
+            case _:
+                help = "for example  model = shapes.best"
+                reader.mismatch(value, "the name of a model", help=help)
+                return None
+        if block in self.searches:
+            return self.searches[block].best
+        if block in self.ranks:
+            return self._best(self.ranks[block], value)
+        if block not in self.checker.blocks.get("rank", {}) | self.checker.blocks.get("search", {}):
+            known = [*self.ranks, *self.searches]
+            reader.unknown(block, known, "rank or search", value.base.span)
+        return None
+
+    def _best(self, rank: Rank, value: syntax.Value) -> str | None:
+        if rank.name not in self.known:
+            try:
+                best = self.checker.catalog.best(rank, self.models, self.data[rank.data])
+            except InputError as error:
+                self.checker.findings.absorb(error, value.span)
+                return None
+            self.known[rank.name] = best
+        return self.known[rank.name]

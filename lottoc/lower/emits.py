@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -88,8 +88,12 @@ def check_emit(
     names: set[str],
     tickets: Mapping[str, Ticket],
     models: Mapping[str, Model],
+    winner: Callable[[syntax.Value], str | None],
 ) -> Emit | None:
-    """Read an `emit` block; `names` are all tickets, `tickets` those that were read."""
+    """Read an `emit` block; `names` are all tickets, `tickets` those that were read.
+
+    `winner` says which model `shapes.best` stands for.
+    """
     if block.name not in KINDS:
         reader.unknown(block.name, KINDS, "kind of artefact", block.name_span)
         return None
@@ -124,6 +128,8 @@ def check_emit(
     if "swap" in keys:
         emit = replace(emit, swaps=_swaps(reader, keys, emit, names))
     _useless_keys(reader, keys, emit, kind)
+    if "model" in keys and emit.ticket in tickets:
+        _check_model(reader, keys, tickets[emit.ticket], models, winner)
     if emit.ticket in tickets and emit.kind != "fx":
         _check_source(reader, keys, emit, models[tickets[emit.ticket].model])
     if emit.kind == "fx" and emit.ticket in tickets:
@@ -131,6 +137,30 @@ def check_emit(
     if emit.kind == "adapter" and emit.ticket in tickets:
         _check_adapter(reader, keys, tickets[emit.ticket], tickets)
     return emit
+
+
+def _check_model(
+    reader: Reader,
+    keys: Mapping[str, syntax.Entry],
+    ticket: Ticket,
+    models: Mapping[str, Model],
+    winner: Callable[[syntax.Value], str | None],
+) -> None:
+    """What is shipped is of the model that `emit` says, if it says one."""
+    value = keys["model"].value
+    if not isinstance(value, syntax.Name):
+        model = winner(value)
+    elif value.value in models:
+        model = value.value
+    else:
+        reader.unknown(value.value, models, "model", value.span)
+        return
+    if model is not None and model != ticket.model:
+        said = "" if isinstance(value, syntax.Name) else f', which is "{model}"'
+        message = f'ticket "{ticket.name}" is of "{ticket.model}", not of this model{said}'
+        labels = (Label(value.span), Label(keys["ticket"].span, "this is shipped"))
+        help = f"give the ticket  model = {value.span.text}"
+        reader.findings.error("emit-model", message, *labels, help=help)
 
 
 def _swaps(

@@ -234,6 +234,26 @@ class Stability:
 
 
 @dataclass(frozen=True)
+class Search:
+    """`search NAME { … }`: architectures by the arguments of a function, and what was trained."""
+
+    name: str
+    path: Path
+    function: str
+    space: Mapping[str, tuple[bool | int | float | str, ...]]
+    data: str
+    training: str
+    trials: int
+    proxies: Mapping[str, Mapping[str, Any]]
+    """What the search is guided by; none is a plain one."""
+    seed: int
+    span: Span
+    tried: tuple[Model, ...] = ()
+    """The models that were trained, in this order."""
+    best: str = ""
+
+
+@dataclass(frozen=True)
 class Metric:
     """`winning.accuracy`, `collapse(winning)`."""
 
@@ -300,6 +320,7 @@ class Program:
     sanities: tuple[Sanity, ...] = field(default=())
     splits: tuple[Split, ...] = field(default=())
     ranks: tuple[Rank, ...] = field(default=())
+    searches: tuple[Search, ...] = field(default=())
     unknown_models: tuple[str, ...] = field(default=())
     """Models whose layers could not be checked, because they have never been loaded."""
     imports: tuple[Source, ...] = field(default=())

@@ -21,7 +21,7 @@ def check_rank(
         return None
     before = len(reader.findings.errors)
     named = reader.items(keys["models"].value, lambda item: _model(reader, item, models))
-    proxies = reader.items(keys["proxies"].value, lambda item: _proxy(reader, item))
+    proxies = reader.items(keys["proxies"].value, lambda item: read_proxy(reader, item))
     for entry, found in (("models", named), ("proxies", proxies)):
         value = reader.resolve(keys[entry].value)
         if not found and isinstance(value, syntax.ListValue) and not value.items:
@@ -50,7 +50,8 @@ def _model(reader: Reader, item: syntax.Value, models: Mapping[str, Model]) -> s
     return None
 
 
-def _proxy(reader: Reader, item: syntax.Value) -> tuple[str, Mapping[str, object]] | None:
+def read_proxy(reader: Reader, item: syntax.Value) -> tuple[str, Mapping[str, object]] | None:
+    """A proxy and its options."""
     head = reader.head(item, "a proxy such as synflow")
     if head is None:
         return None

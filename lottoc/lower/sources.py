@@ -10,7 +10,7 @@ from typing import Any, Protocol, cast
 from lottoc.diagnostics import InputError, Label
 from lottoc.grammar import syntax
 from lottoc.lower.blocks import entries
-from lottoc.lower.program import SOURCES, Data, Model, SourceKind, Training
+from lottoc.lower.program import SOURCES, Data, Model, Rank, Search, SourceKind, Training
 from lottoc.lower.read import Reader
 from lottoc.lower.splits import InputsSplit, NpzSplit, Split, TextSplit
 from lottoc.methods.lab import Duration
@@ -37,6 +37,12 @@ class Catalog(Protocol):
         Raises `InputError` where the file is missing or damaged.
         """
 
+    def best(self, rank: Rank, models: Mapping[str, Model], data: Data) -> str:
+        """The model that a rank puts first; a check that measures nothing takes any."""
+
+    def explore(self, search: Search, data: Data, training: Training) -> Search:
+        """The search with models that were trained for it; a check takes any one untrained."""
+
 
 def check_model(
     reader: Reader, block: syntax.Block, folder: Path, catalog: Catalog
@@ -47,7 +53,7 @@ def check_model(
         return None
     seed = reader.integer(keys["seed"].value, least=0) if "seed" in keys else 0
     value = keys["source"].value
-    located = _model_source(reader, value, folder)
+    located = model_source(reader, value, folder)
     if located is None or seed is None:
         return None
     source, path, function = located
@@ -59,9 +65,10 @@ def check_model(
     return Model(block.name, source, path, function, seed, signature, digest, block.name_span)
 
 
-def _model_source(
+def model_source(
     reader: Reader, value: syntax.Value, folder: Path
 ) -> tuple[SourceKind, Path, str] | None:
+    """Where a model comes from: the kind of source, a path, and a torch model's function."""
     head = reader.head(value, 'a model source such as onnx("model.onnx")')
     if head is None:
         return None

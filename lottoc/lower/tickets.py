@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, TypeVar
 
@@ -36,10 +36,14 @@ class Tickets:
 
     reader: Reader
     models: Mapping[str, Model]
+    written: Mapping[str, Model]
+    """Those that the recipe names; the others are what searches have tried."""
     data: Mapping[str, Data]
     trainings: Mapping[str, Training]
     blocks: Mapping[str, syntax.Block]
     expressions: Expressions
+    winner: Callable[[syntax.Value], str | None]
+    """The model that `shapes.best` stands for."""
     dense: Ticket | None = None
     stabilities: Mapping[str, syntax.Block] = field(default_factory=dict)
 
@@ -220,7 +224,7 @@ class Tickets:
         self, block: syntax.Block, keys: Keys, like: Ticket | None
     ) -> tuple[str, str | None, str | None] | None:
         """The names of the model, data and training that the ticket lives with."""
-        model = self._one(block, keys, "model", self.models, like.model if like else None)
+        model = self._one(block, keys, "model", self.written, like.model if like else None)
         if model is None:
             return None
         if self.models[model].source != "torch":
@@ -266,8 +270,8 @@ class Tickets:
         if key in keys:
             value = keys[key].value
             if key == "model" and isinstance(value, syntax.Attribute):
-                self.reader.not_yet("taking the model that a rank or search finds", value.span)
-            elif not isinstance(value, syntax.Name):
+                return self.winner(value)
+            if not isinstance(value, syntax.Name):
                 self.reader.mismatch(value, f"the name of a {key}")
             elif value.value in known:
                 return value.value

@@ -28,6 +28,7 @@ from lottoc.lower.program import (
     Rank,
     Requirement,
     Sanity,
+    Search,
     Ticket,
     adapts,
 )
@@ -78,6 +79,9 @@ class _Recipe(Lowering):
         for rank in self.program.ranks:
             with self.at(rank.span):
                 self._rank(rank)
+        for search in self.program.searches:
+            with self.at(search.span):
+                self._search(search)
         for requirement in self.program.requirements:
             with self.at(requirement.span):
                 self._require(requirement)
@@ -180,6 +184,24 @@ class _Recipe(Lowering):
                     "block": StringAttr(rank.name),
                     "models": string_array(rank.models),
                     "proxies": string_array(list(rank.proxies)),
+                },
+            )
+        )
+
+    def _search(self, search: Search) -> None:
+        """What was trained for it, in the order of their accuracies."""
+        accuracies = []
+        for model in search.tried:
+            ticket = Ticket(model.name, model.name, search.data, search.training, search.span)
+            values = self.given(ticket)
+            accuracies.append(self.add(self.evaluation(ticket, values, "accuracy")))
+        self.ops.append(
+            lotto.RankOp.build(
+                operands=[accuracies],
+                properties={
+                    "block": StringAttr(search.name),
+                    "models": string_array([model.name for model in search.tried]),
+                    "proxies": string_array(["accuracy"]),
                 },
             )
         )

@@ -211,7 +211,7 @@ class Lowering:
                 if ticket.found is not None:
                     self.tickets[name] = self._find(ticket, ticket.found)
                 else:
-                    self.tickets[name] = self._given(ticket)
+                    self.tickets[name] = self.given(ticket)
         return self.tickets[name]
 
     def _find(self, ticket: Ticket, found: Selection) -> Values:
@@ -282,7 +282,8 @@ class Lowering:
             raise _rewinds_past_end(ticket, first, self.total(ticket))
         return options, first
 
-    def _given(self, ticket: Ticket) -> Values:
+    def given(self, ticket: Ticket) -> Values:
+        """A ticket whose mask is given, or that has none: only to be trained."""
         if ticket.onto:
             return self._grown(ticket)
         masks = self.mask(ticket.mask, ticket.model) if ticket.mask is not None else None
@@ -412,17 +413,9 @@ class Lowering:
 
     def _metric_op(self, metric: Metric) -> Operation:
         ticket, values = self.program.tickets[metric.ticket], self.ticket(metric.ticket)
-        name = {"metric": StringAttr(metric.name)}
         if metric.name in lotto.EVALUATED:
-            assert ticket.data is not None
-            settings = self.training(ticket) if ticket.training is not None else {}
-            used: dict[str, Any] = {k: settings[k] for k in ("loss", "threads") if k in settings}
-            masks = None if adapts(self.program, ticket) else values.masks
-            return lotto.EvaluateOp.build(
-                operands=[values.final, self.dataset(ticket.data), masks],
-                properties={**name, "split": StringAttr("test"), "training": to_dictionary(used)},
-                result_types=[f64],
-            )
+            return self.evaluation(ticket, values, metric.name)
+        name = {"metric": StringAttr(metric.name)}
         if values.masks is None:
             dense = self.program.models[ticket.model].signature
             assert dense is not None
@@ -433,6 +426,22 @@ class Lowering:
             wiring = self.wiring(ticket)
         return lotto.MeasureOp.build(
             operands=[values.masks, wiring], properties=name, result_types=[f64]
+        )
+
+    def evaluation(self, ticket: Ticket, values: Values, metric: str) -> Operation:
+        """A metric of a network on the test split of the ticket's data."""
+        assert ticket.data is not None
+        settings = self.training(ticket) if ticket.training is not None else {}
+        used: dict[str, Any] = {k: settings[k] for k in ("loss", "threads") if k in settings}
+        masks = None if adapts(self.program, ticket) else values.masks
+        return lotto.EvaluateOp.build(
+            operands=[values.final, self.dataset(ticket.data), masks],
+            properties={
+                "metric": StringAttr(metric),
+                "split": StringAttr("test"),
+                "training": to_dictionary(used),
+            },
+            result_types=[f64],
         )
 
     def can_be_wired(self, ticket: Ticket) -> bool:

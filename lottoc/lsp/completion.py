@@ -27,7 +27,7 @@ class Offer:
     about: str = ""
 
 
-_BLOCKS = ("model", "data", "training", "ticket", "sanity", "split", "rank")
+_BLOCKS = ("model", "data", "training", "ticket", "sanity", "split", "rank", "search")
 _ITEMS = {
     **{kind: f"{kind} ${{1:name}} {{\n  $0\n}}" for kind in _BLOCKS},
     "emit": 'emit onnx "${1:model.onnx}" { ticket = $0 }',
@@ -48,6 +48,7 @@ _TEMPLATES = {
     "size": "size(>= ${1:4096})",
     "shuffle": "shuffle($0)",
     "collapse": "collapse($0)",
+    "choices": "choices(${1:width} = [$0])",
     "by_class": "by_class([${1:0..4}], [${2:5..9}])",
 }
 _NAMED_KINDS = {

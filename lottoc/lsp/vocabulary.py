@@ -90,7 +90,7 @@ def shape(kind: str, key: str, function: str) -> type | None:
             return methods.method_class(function)
         case "ticket", "pattern" if function in patterns.PATTERNS:
             return patterns.pattern_class(function)
-        case "rank", "proxies" if function in PROXIES:
+        case "rank" | "search", "proxies" if function in PROXIES:
             return proxy_class(function)
         case "training", "optimizer":
             return OPTIMIZERS.get(function)
@@ -160,6 +160,9 @@ _WORDS: Mapping[tuple[str, str], tuple[str, ...]] = {
     ("sanity", "controls"): CONTROLS,
     ("split", "partitions"): PARTITIONS,
     ("rank", "proxies"): tuple(PROXIES),
+    ("search", "source"): ("torch",),
+    ("search", "space"): ("choices",),
+    ("search", "proxies"): tuple(PROXIES),
 }
 
 

@@ -31,7 +31,7 @@ ticket a { layers = all   sparsity = 50% }
     [
         (
             "‸",
-            "model data training ticket sanity split rank emit param mask require",
+            "model data training ticket sanity split rank search emit param mask require",
             "stability half",
         ),
         ("tic‸", "ticket", "a"),

@@ -15,6 +15,7 @@ from onnx_toys import CONV, LINEAR, Toy, build, random_mask, run
 
 from lottoc.backends.onnx import Other, emit_core, inspect, verify_core
 from lottoc.backends.onnx.alone import check_alone
+from lottoc.backends.onnx.run import Job, _swapped
 from lottoc.backends.onnx.swap import swap_path
 from lottoc.diagnostics import InputError, LottoError
 from lottoc.frontends.onnx_model import open_onnx
@@ -193,3 +194,21 @@ def test_equal_inputs_give_equal_bytes(tmp_path: Path) -> None:
     first = [file.read_bytes() for file in files]
     write(toy, core, others, tmp_path)
     assert [file.read_bytes() for file in files] == first
+
+
+def test_a_runtime_without_the_call_is_given_a_folder(tmp_path: Path) -> None:
+    toy = build("gemm", 12, 9)
+    core, others = family(toy, 0.2, (0.3, 0.1), tmp_path)
+    output, _ = write(toy, core, others, tmp_path)
+    folder = tmp_path / "job"
+    folder.mkdir()
+    job = Job(str(output), str(folder), "o", "run", "", f"{output.name}.swap", f"{output}.2.swap")
+
+    class Options:
+        def add_session_config_entry(self, key: str, value: str) -> None:
+            options.add_session_config_entry(key, value)
+
+    options = onnxruntime.SessionOptions()
+    session = onnxruntime.InferenceSession(_swapped(Options(), job, job.model), options)
+    given = session.run(None, toy.inputs[0])[0]
+    np.testing.assert_allclose(given, swapped(output, 2, toy.inputs[0]), rtol=1e-5, atol=1e-6)
