@@ -17,8 +17,9 @@ from lottoc.diagnostics import Diagnostic, Label, RecipeError
 from lottoc.ir import lotto
 from lottoc.ir.plain import to_dictionary
 from lottoc.ir.types import WeightsType
+from lottoc.lower.given import derived_seed, integer
 from lottoc.lower.program import Stability, Ticket
-from lottoc.lower.values import Lowering, derived_seed, integer
+from lottoc.lower.values import Lowering
 
 
 def add_stability(lowering: Lowering, stability: Stability) -> None:

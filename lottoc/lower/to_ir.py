@@ -18,6 +18,7 @@ from lottoc.diagnostics import Findings, InputError
 from lottoc.ir import lotto
 from lottoc.ir.plain import Plain, string_array, to_dictionary
 from lottoc.ir.types import WeightsType
+from lottoc.lower.given import DataCatalog, integer
 from lottoc.lower.program import (
     Arithmetic,
     Constant,
@@ -34,7 +35,7 @@ from lottoc.lower.program import (
 )
 from lottoc.lower.sanity import control_name
 from lottoc.lower.stable_steps import add_stability
-from lottoc.lower.values import DataCatalog, Lowering, integer
+from lottoc.lower.values import Lowering
 
 _ARITHMETIC: Mapping[str, type[Any]] = {
     "+": arith.AddfOp,

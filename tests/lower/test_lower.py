@@ -11,9 +11,9 @@ from lottoc.diagnostics import Findings, RecipeError, Source
 from lottoc.grammar.parser import parse, parse_value
 from lottoc.ir import lotto
 from lottoc.lower.check import check
+from lottoc.lower.given import derived_seed
 from lottoc.lower.program import Data, MaskOf, MaskShuffle, Program, Start
 from lottoc.lower.to_ir import lower
-from lottoc.lower.values import derived_seed
 from lottoc.methods.imp import Imp
 from lottoc.methods.lab import Duration
 from lottoc.signature import Layer, Signature
