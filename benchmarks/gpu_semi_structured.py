@@ -7,9 +7,9 @@ writes nothing. Weights are packed on the CPU, as `emit fx` does it, then moved.
 a linear layer, type and batch three things run in turn: `functional.linear` with the dense weight,
 with what `torch.sparse.to_sparse_semi_structured` makes of it, and
 `lottoc::semi_structured_linear`. Figures are medians of CUDA events; outputs are compared with a
-float64 product of the same rounded numbers. A transformer block follows, compiled from a recipe's
-ticket as a whole, with `torch.compile` and without. int8 is torch's own only: lottoc stores no
-int8 in `semi_structured`.
+float64 product of the same rounded numbers. In int8, activations in float16 are rounded to int8 in
+each call, by the same function for torch's own tensors. A transformer block follows, compiled from
+a recipe's ticket as a whole, with `torch.compile` and without.
 """
 
 from __future__ import annotations
@@ -32,11 +32,12 @@ from torch.nn import functional
 
 import lottoc
 from lottoc.runtime import pack, semi_structured
+from lottoc.runtime.semi_structured_int8 import quantized
 
 SHAPES = ((4096, 4096), (4096, 11008), (11008, 4096))
 """(inputs, outputs) of the layers of a model of seven billion weights."""
 BATCHES = (64, 256, 1024, 4096)
-TYPES = (torch.bfloat16, torch.float16)
+TYPES = (torch.bfloat16, torch.float16, torch.int8)
 OPS: Any = torch.ops.lottoc
 Call = Callable[[], torch.Tensor]
 
@@ -70,6 +71,8 @@ def layer(
     inputs: int, outputs: int, batch: int, dtype: torch.dtype, kernels: str, samples: int
 ) -> dict[str, Any]:
     """One cell of the table."""
+    if dtype == torch.int8:
+        return int8_layer(inputs, outputs, batch, kernels, samples)
     draw = torch.Generator().manual_seed(0)
     weight = two_of_four(torch.randn(outputs, inputs, generator=draw)).to(dtype)
     values, meta = (part.cuda() for part in pack(weight))
@@ -87,6 +90,48 @@ def layer(
         "lottoc": lambda: OPS.semi_structured_linear(x, values, meta, bias, *shape),
     }
     exact = x.double() @ dense.double().t() + bias.double()
+    return cell(inputs, outputs, batch, str(dtype), kernels, calls, exact, samples)
+
+
+def int8_layer(inputs: int, outputs: int, batch: int, kernels: str, samples: int) -> dict[str, Any]:
+    """A cell of int8 weights and activations in float16, which are rounded on the way."""
+    draw = torch.Generator().manual_seed(0)
+    weight = two_of_four(torch.randn(outputs, inputs, generator=draw))
+    numbers, scales = quantized(weight)
+    values, meta = (part.cuda() for part in pack(numbers))
+    scales, dense = scales.cuda(), weight.half().cuda()
+    x = torch.randn(batch, inputs, generator=draw).half().cuda()
+    sparse: Any = torch.sparse
+    sparse.SparseSemiStructuredTensor._FORCE_CUTLASS = kernels == "cutlass"
+    own = sparse.to_sparse_semi_structured(numbers.cuda())
+    semi_structured.kernels = kernels
+
+    def torchs() -> torch.Tensor:
+        rounded, scale = quantized(x)
+        return ((own @ rounded.t()).t().float() * scale[:, None] * scales).half()
+
+    calls: dict[str, Call] = {
+        "dense": lambda: functional.linear(x, dense),
+        "torch": torchs,
+        "lottoc": lambda: OPS.semi_structured_linear_int8(
+            x, values, meta, scales, None, outputs, inputs
+        ),
+    }
+    exact = x.double() @ weight.cuda().double().t()
+    return cell(inputs, outputs, batch, "torch.int8", kernels, calls, exact, samples)
+
+
+def cell(
+    inputs: int,
+    outputs: int,
+    batch: int,
+    dtype: str,
+    kernels: str,
+    calls: dict[str, Call],
+    exact: torch.Tensor,
+    samples: int,
+) -> dict[str, Any]:
+    """Errors and times of the calls."""
     errors = {
         name: float((call().double() - exact).abs().max() / exact.abs().max())
         for name, call in calls.items()
@@ -96,7 +141,7 @@ def layer(
         "inputs": inputs,
         "outputs": outputs,
         "batch": batch,
-        "dtype": str(dtype).removeprefix("torch."),
+        "dtype": dtype.removeprefix("torch."),
         "kernels": kernels,
         "microseconds": times,
         "over dense": round(times["dense"] / times["lottoc"], 3),

@@ -1,24 +1,27 @@
 """Memory and time of sparsegpt on ONNX models of growing depth, weights outside the model file.
 
     python benchmarks/layerwise_memory.py --width 1024 --depths 4 8 16 32
-    python benchmarks/layerwise_memory.py --width 4096 --depths 8 16 34      # the last is over 2 GB
+    python benchmarks/layerwise_memory.py --width 4096 --depths 4 8 34 --rows 512 --emit
+                                                                # the last is over 2 GB
 
-Each depth is compiled in a process of its own, whose peak of memory is told; pages of the model
-file that the system may drop at any time are counted apart.
+Depths that a result file of the same settings has already stay in it, so that they can be measured
+one at a time. Each depth is compiled in a process of its own, whose peak of memory is told; pages
+of the model file that the system may drop at any time are counted apart.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import platform
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from measuring import machine
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -91,6 +94,15 @@ print(json.dumps({"seconds": seconds, **megabytes}))
 """
 
 
+def measured_before(path: Path, settings: dict[str, Any], depths: list[int]) -> list[Any]:
+    """Rows of the same settings, but those that are to be measured now."""
+    if not path.exists():
+        return []
+    before = json.loads(path.read_text())
+    same = before.get("settings") == settings
+    return [row for row in before["rows"] if row["depth"] not in depths] if same else []
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--width", type=int, default=1024)
@@ -99,7 +111,9 @@ def main() -> None:
     parser.add_argument("--criterion", default="sparsegpt")
     parser.add_argument("--emit", action="store_true", help="write the pruned model as well")
     args = parser.parse_args()
-    rows = []
+    settings = {key: value for key, value in vars(args).items() if key != "depths"}
+    path = RESULTS / f"layerwise_memory_{args.width}.json"
+    rows = measured_before(path, settings, args.depths)
     for depth in args.depths:
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
@@ -120,9 +134,8 @@ def main() -> None:
             row |= {"depth": depth, "model_mb": size / 1e6, "wall": time.perf_counter() - start}
         rows.append(row)
         print({key: round(number, 1) for key, number in row.items()}, flush=True)
-    result = {"machine": platform.processor() or platform.machine(), **vars(args), "rows": rows}
-    RESULTS.mkdir(exist_ok=True)
-    path = RESULTS / f"layerwise_memory_{args.width}.json"
+    rows.sort(key=lambda row: row["depth"])
+    result = {"machine": machine(), "settings": settings, "rows": rows}
     path.write_text(json.dumps(result, indent=2) + "\n")
 
 

@@ -2,18 +2,17 @@
 
     python benchmarks/layerwise_speed.py --sizes 1024 2048 4096
 
-The published codes run on torch; what they do is rebuilt here from their papers' description with
-torch's own routines on the same CPU: a Cholesky factor, its inverse, the factor of that, then a
-loop over columns in blocks of 128 (SparseGPT); a sort of each row (Wanda). sgemm is numpy's.
-Rates count the published algorithm's work: 4/3 n³ for the factors, out · n² for the updates.
+Sizes that the result file has already stay in it. The published codes run on torch; what they do
+is rebuilt here from their papers' description with torch's own routines on the same CPU: a Cholesky
+factor, its inverse, the factor of that, then a loop over columns in blocks of 128 (SparseGPT); a
+sort of each row (Wanda). sgemm is numpy's. Rates count the published algorithm's work: 4/3 n³ for
+the factors, out · n² for the updates.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import time
 from collections.abc import Callable
 from functools import partial
@@ -21,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from measuring import machine
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -90,6 +90,7 @@ def ours(weight: Any, hessian: Any, squares: Any, name: str, nm: tuple[int, int]
     from lottoc.criteria.wanda import Wanda
     from lottoc.layerwise.choice import Count, NOfM
     from lottoc.layerwise.sweep import sweep
+    from lottoc.masks.fanin import keep_per_row
     from lottoc.masks.select import keep_n_of_m
     from lottoc.signature import Layer
 
@@ -97,8 +98,8 @@ def ours(weight: Any, hessian: Any, squares: Any, name: str, nm: tuple[int, int]
         half = Count(weight.size // 2, weight.size)
         return sweep(weight, hessian, NOfM(*nm) if nm else half).weight
     scores = Wanda().score(weight, Layer("l", "linear", weight.shape), squares)
-    groups = nm or (weight.shape[1] // 2, weight.shape[1])
-    return weight * keep_n_of_m(scores, *groups)
+    half = weight.shape[1] // 2
+    return weight * (keep_n_of_m(scores, *nm) if nm else keep_per_row(scores, half))
 
 
 def main() -> None:
@@ -108,7 +109,9 @@ def main() -> None:
     parser.add_argument("--sizes", type=int, nargs="*", default=[1024, 2048, 4096])
     parser.add_argument("--times", type=int, default=2)
     args = parser.parse_args()
-    rows = []
+    path = RESULTS / "layerwise_speed.json"
+    before = json.loads(path.read_text())["rows"] if path.exists() else []
+    rows = [row for row in before if row["size"] not in args.sizes]
     for n in args.sizes:
         rng = np.random.default_rng(0)
         x = rng.standard_normal((2 * n, n), dtype=np.float32)
@@ -138,10 +141,9 @@ def main() -> None:
                     row["share_of_sgemm"] = row["gflops"] / sgemm
                 rows.append(row)
                 print({k: round(v, 2) if isinstance(v, float) else v for k, v in row.items()})
-    machine = f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores"
-    RESULTS.mkdir(exist_ok=True)
-    result = {"machine": machine, "torch_threads": torch.get_num_threads(), "rows": rows}
-    (RESULTS / "layerwise_speed.json").write_text(json.dumps(result, indent=2) + "\n")
+    rows.sort(key=lambda row: row["size"])
+    result = {"machine": machine(), "torch_threads": torch.get_num_threads(), "rows": rows}
+    path.write_text(json.dumps(result, indent=2) + "\n")
 
 
 if __name__ == "__main__":

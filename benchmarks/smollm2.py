@@ -51,6 +51,7 @@ def main() -> None:
     parser.add_argument("--windows", type=int, default=8, help="test windows")
     parser.add_argument("--criteria", nargs="*", default=list(CRITERIA))
     parser.add_argument("--store", type=Path)
+    parser.add_argument("--out", type=Path, default=RESULTS)
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         written = Path(folder) / "smollm2.lotto"
@@ -74,8 +75,8 @@ def main() -> None:
     }
     for name, number in table.items():
         print(f"{name:16} {number:10.2f}")
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "smollm2.json").write_text(json.dumps(result, indent=2) + "\n")
+    args.out.mkdir(exist_ok=True)
+    (args.out / "smollm2.json").write_text(json.dumps(result, indent=2) + "\n")
 
 
 if __name__ == "__main__":

@@ -3,7 +3,8 @@
     python benchmarks/torch_csr.py [--out benchmarks/results] [--target torch-cpu.toml]
 
 For each shape, share of kept weights (anywhere), batch size and thread count both run in turn in
-one process; the figures are medians. With `--target` they become the table by which
+one process; the figures are medians. Numbers of threads that the result file has already stay in
+it. With `--target` they become the table by which
 `emit fx { format = auto }` chooses between them.
 """
 
@@ -131,12 +132,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
     parser.add_argument("--target", type=Path)
-    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--threads", type=int, nargs="*", default=[1, 2])
     parser.add_argument("--samples", type=int, default=5)
     arguments = parser.parse_args()
-    counts = tuple(arguments.threads)
+    path = arguments.out / "torch_csr.json"
+    before = json.loads(path.read_text())["cells"] if path.exists() else []
+    found = [cell for cell in before if cell["threads"] not in arguments.threads]
     where = machine() | {"torch": torch.__version__}
-    found = [cell for threads in counts for cell in cells(threads, arguments.samples)]
+    for threads in arguments.threads:
+        found += cells(threads, arguments.samples)
+    found.sort(key=lambda cell: cell["threads"])
+    counts = tuple(dict.fromkeys(cell["threads"] for cell in found))
     summary = {
         f"kept {kept / 10:g} %, {places} rows": [
             min(
@@ -151,7 +157,7 @@ def main() -> None:
         for places in PLACES
     }
     result = {"machine": where, "speedup: least, median, most": summary, "cells": found}
-    (arguments.out / "torch_csr.json").write_text(json.dumps(result, indent=1) + "\n")
+    path.write_text(json.dumps(result, indent=1) + "\n")
     if arguments.target:
         arguments.target.write_text(target(found, where, counts))
     for name, speeds in summary.items():

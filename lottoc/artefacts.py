@@ -26,6 +26,7 @@ from lottoc.masks.patterns.nm import NofM
 from lottoc.progress import Progress
 
 if TYPE_CHECKING:
+    from lottoc.backends.fx.network import Network
     from lottoc.backends.onnx.structure.cost import Workload
 
 _STAGING = ".lottoc-"
@@ -233,13 +234,10 @@ def _emit_fx(
     op: lotto.EmitOp, engine: Engine, folder: Path, mask: Masks, advance: Callable[[int], None]
 ) -> _Written:
     from lottoc.backends.fx.emit import dense_bytes, emit
-    from lottoc.backends.fx.network import masked_network
     from lottoc.backends.fx.verify import verify
 
     path, options = folder / op.path.data, from_dictionary(op.options)
-    model = engine.value(model_op(op.weights).result)
-    sample = _sample(op, engine)
-    network = masked_network(model, engine.value(op.weights), mask)
+    network, sample = _torch_network(op, engine, mask)
     chosen = {key: str(options[key]) for key in ("format", "values", "target") if key in options}
     batches: Any = options.get("batch", [1])
     layers = emit(network, path, sample, batches=tuple(batches), **chosen)
@@ -248,6 +246,21 @@ def _emit_fx(
     advance(1)
     rows = [{**asdict(layer), "sparsity": layer.sparsity} for layer in layers]
     return _Written(dense_bytes(network), rows, asdict(verified))
+
+
+def _torch_network(op: lotto.EmitOp, engine: Engine, mask: Masks) -> tuple[Network, NDArray[Any]]:
+    """The ticket's network in torch, and a few examples of what it takes."""
+    source, held = model_op(op.weights), engine.value(op.weights)
+    model = engine.value(source.result)
+    if source.source.data == "torch":
+        from lottoc.backends.fx.network import masked_network
+
+        return masked_network(model, held, mask), _sample(op, engine)
+    from lottoc.backends.fx.language import example, language_network
+    from lottoc.layerwise.results import changed_layer
+
+    network = language_network(model, mask, lambda layer: changed_layer(held, layer))
+    return network, example(model)
 
 
 def _emit_hf(

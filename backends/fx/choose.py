@@ -9,7 +9,7 @@ import torch
 
 from lottoc.backends.fx import FORMATS, cost
 from lottoc.backends.fx.network import Network
-from lottoc.backends.fx.representation import MaskedWeight, Unsuitable, dtype_of, name_of
+from lottoc.backends.fx.representation import MaskedWeight, Unsuitable, dtype_of, name_of, rounded
 from lottoc.backends.fx.target import Target
 from lottoc.diagnostics import did_you_mean, input_error
 from lottoc.signature import Layer
@@ -23,7 +23,8 @@ class LayerReport:
     """How one layer was written; `nbytes` counts what is stored of it, `dense_bytes` the weights.
 
     `values` is the type that values are stored in, `rounding` the relative error that it brought
-    (|stored - asked| / |asked|). `predicted` is what the layer takes on the target, where that is
+    (|stored - asked| / |asked|). `units` is [out, in] of the stored weight, where dead units have
+    left it. `predicted` is what the layer takes on the target, where that is
     known.
     """
 
@@ -36,6 +37,7 @@ class LayerReport:
     dense_bytes: int
     rounding: float = 0.0
     predicted: tuple[cost.Prediction, ...] = ()
+    units: tuple[int, ...] = ()
 
     @property
     def sparsity(self) -> float:
@@ -146,6 +148,6 @@ def _rounding(weight: MaskedWeight) -> float:
     if weight.dtype == weight.value.dtype:
         return 0.0
     asked = weight.value.double()
-    change, size = weight.value.to(weight.dtype).double() - asked, float(asked.norm())
+    change, size = rounded(weight.value, weight.dtype).double() - asked, float(asked.norm())
     # three digits: the sums may be taken in another order
     return float(f"{float(change.norm()) / size:.3g}") if size else 0.0

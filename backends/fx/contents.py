@@ -54,7 +54,7 @@ def _layers(path: Path) -> Iterator[InspectedLayer]:
         except ValueError as error:
             raise fx_invalid(path, str(error)) from error
         nonzero = (weight != 0).numpy()
-        kept, values = int(nonzero.sum()), name_of(weight.dtype)
+        kept, values = int(nonzero.sum()), note.values or name_of(weight.dtype)
         pattern = "dense" if kept == nonzero.size else find_pattern(nonzero)
         parts = stored_parts(note, program.state_dict).values()
         nbytes = sum(part.nbytes for part in parts)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -20,6 +20,22 @@ Masks = Callable[[str], NDArray[np.bool_] | None]
 
 
 @dataclass(frozen=True)
+class Cut:
+    """What is left of a weight: rows and columns in order, None where all are."""
+
+    rows: tuple[int, ...] | None = None
+    columns: tuple[int, ...] | None = None
+
+    def of(self, weight: torch.Tensor) -> torch.Tensor:
+        """That part of a weight [out, in, …]."""
+        weight = weight if self.rows is None else weight[list(self.rows)]
+        return weight if self.columns is None else weight[:, list(self.columns)]
+
+
+WHOLE = Cut()
+
+
+@dataclass(frozen=True)
 class Network:
     """A module in evaluation mode whose pruned weights are +0.0, and its layers."""
 
@@ -29,10 +45,32 @@ class Network:
     """All names of each parameter, by the one that its layer is called by."""
     kept: dict[str, torch.Tensor]
     """Masks by layer, True where a weight is kept."""
+    cuts: Mapping[str, Cut] = field(default_factory=dict)
+    """By layer what is left of it, where dead units have left the program."""
+    open: tuple[int, ...] = (0,)
+    """Dimensions of the input that may be of any length."""
 
     def weight(self, layer: Layer) -> torch.Tensor:
         """A layer's masked weight, canonical."""
-        return named_tensors(self.module)[f"{layer.name}.weight"].detach()
+        whole = named_tensors(self.module)[f"{layer.name}.weight"].detach()
+        return self.cut(layer).of(whole)
+
+    def cut(self, layer: Layer) -> Cut:
+        """What is left of a layer."""
+        return self.cuts.get(layer.name, WHOLE)
+
+    def without(self, cuts: Mapping[str, Cut]) -> Network:
+        """The same of which only a part is left, by the names of weights."""
+        found = {
+            layer.name: cuts[name]
+            for layer in self.signature
+            for name in self.aliases(layer)
+            if name in cuts
+        }
+        kept = {name: found.get(name, WHOLE).of(mask) for name, mask in self.kept.items()}
+        cut = replace(self, kept=kept, cuts=found)
+        layers = [replace(each, shape=tuple(cut.weight(each).shape)) for each in self.signature]
+        return replace(cut, signature=Signature(tuple(layers)))
 
     def aliases(self, layer: Layer) -> tuple[str, ...]:
         """The names of a layer's weight."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 import lottoc
+from lottoc.backends.fx.network import WHOLE, Cut
 from lottoc.signature import Layer, LayerKind
 
 
@@ -16,7 +17,7 @@ class LayerNote:
     """A layer, how it is stored, how many weights are kept, and under which name they are.
 
     `kept` is -1 for a layer without a mask. `rounding` is the relative error that narrower values
-    brought.
+    brought. `cut` says which rows and columns of the model's own weight are left.
     """
 
     layer: Layer
@@ -24,15 +25,21 @@ class LayerNote:
     kept: int
     stored: str
     rounding: float = 0.0
+    cut: Cut = WHOLE
+    values: str = ""
+    """The type of what is stored, where it is narrower than the layer's."""
 
     @staticmethod
-    def dense(layer: Layer, stored: str) -> LayerNote:
+    def dense(layer: Layer, stored: str, cut: Cut = WHOLE) -> LayerNote:
         """A note of a layer without a mask."""
-        return LayerNote(layer, "dense", -1, stored)
+        return LayerNote(layer, "dense", -1, stored, 0.0, cut)
 
 
-def write_notes(notes: Iterable[LayerNote]) -> str:
-    """The text to be kept in the file; it holds no time and no path."""
+def write_notes(notes: Iterable[LayerNote], changed: Iterable[str] = ()) -> str:
+    """The text to be kept in the file; it holds no time and no path.
+
+    `changed` are the names of tensors that lost numbers of units that left, or took their sums.
+    """
     layers = [
         {
             "name": note.layer.name,
@@ -43,10 +50,13 @@ def write_notes(notes: Iterable[LayerNote]) -> str:
             "kept": note.kept,
             "stored": note.stored,
             "rounding": note.rounding,
+            "rows": note.cut.rows,
+            "columns": note.cut.columns,
+            "values": note.values,
         }
         for note in notes
     ]
-    content = {"version": lottoc.__version__, "layers": layers}
+    content = {"version": lottoc.__version__, "layers": layers, "changed": sorted(changed)}
     return json.dumps(content, separators=(",", ":"), sort_keys=True)
 
 
@@ -64,8 +74,23 @@ def _read(plain: dict[str, Any]) -> LayerNote:
     numbers, rounding = [*shape, kept], plain["rounding"]
     if not all(isinstance(t, str) for t in texts) or not all(type(n) is int for n in numbers):
         raise TypeError("a note")
-    if not isinstance(rounding, float):
+    values = plain.get("values", "")
+    if not isinstance(rounding, float) or not isinstance(values, str):
         raise TypeError("rounding")
+    cut = Cut(*(_places(plain.get(key)) for key in ("rows", "columns")))
     kind = cast(LayerKind, plain["kind"])
     layer = Layer(plain["name"], kind, tuple(shape), plain["dtype"])
-    return LayerNote(layer, plain["format"], kept, plain["stored"], rounding)
+    return LayerNote(layer, plain["format"], kept, plain["stored"], rounding, cut, values)
+
+
+def _places(plain: Any) -> tuple[int, ...] | None:
+    if plain is None:
+        return None
+    if not isinstance(plain, list) or not all(type(place) is int for place in plain):
+        raise TypeError("rows or columns")
+    return tuple(plain)
+
+
+def changed_tensors(content: dict[str, Any]) -> frozenset[str]:
+    """Names of tensors that are not as the model has them, because units have left."""
+    return frozenset(map(str, content.get("changed", ())))

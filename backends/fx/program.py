@@ -18,9 +18,11 @@ KEPT_META = ("val", "tensor_meta")
 
 
 def exported(
-    module: nn.Module | fx.GraphModule, like: torch.Tensor
+    module: nn.Module | fx.GraphModule, like: torch.Tensor, open: tuple[int, ...] = (0,)
 ) -> torch.export.ExportedProgram:
-    """A module as a program, batch size left open; `like` has the shape and type of its input.
+    """A module as a program, some dimensions of its input left `open`, the batch size first.
+
+    `like` has the shape and type of the input.
 
     Raises `InputError`: export-failed, export-batch.
     """
@@ -28,7 +30,9 @@ def exported(
     try:
         with silence(), fixed_threads(1):
             program = torch.export.export(
-                module, (example,), dynamic_shapes=({0: torch.export.Dim.AUTO},)
+                module,
+                (example,),
+                dynamic_shapes=(dict.fromkeys(open, torch.export.Dim.AUTO),),
             )
     except Exception as error:  # the exporter raises whatever its many parts raise
         raise export_failed(error) from error

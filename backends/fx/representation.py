@@ -9,6 +9,7 @@ import torch
 
 from lottoc.backends.fx.graph import Graph
 from lottoc.backends.fx.target import Target
+from lottoc.runtime.semi_structured_int8 import quantized
 from lottoc.signature import Layer
 
 
@@ -48,6 +49,19 @@ class Representation(Protocol):
 
     def decode(self, stored: dict[str, torch.Tensor], shape: tuple[int, ...]) -> torch.Tensor:
         """The dense weight again, of `shape`, from what `encode` gave."""
+
+
+def rounded(value: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    """What a weight stored in a narrower type stands for: in that type, of int8 in float32."""
+    if dtype != torch.int8:
+        return value.to(dtype)
+    numbers, scales = quantized(value.flatten(1))
+    return widened(numbers, scales).view(value.shape)
+
+
+def widened(numbers: torch.Tensor, scales: torch.Tensor) -> torch.Tensor:
+    """int8 [out, in] times a scale for each output, in float32."""
+    return numbers.float() * scales[:, None]
 
 
 def narrowed(weight: MaskedWeight) -> torch.Tensor:

@@ -22,14 +22,14 @@ from numpy.typing import NDArray
 from torch.utils import _pytree
 
 from lottoc.backends.fx import FORMATS
-from lottoc.backends.fx.network import Network
-from lottoc.backends.fx.notes import LayerNote, read_notes
-from lottoc.backends.fx.representation import name_of
+from lottoc.backends.fx.network import WHOLE, Network
+from lottoc.backends.fx.notes import LayerNote, changed_tensors, read_notes
+from lottoc.backends.fx.representation import dtype_of, name_of, rounded
 from lottoc.diagnostics import Diagnostic, LottoError
 from lottoc.runtime.load import read
 from lottoc.training.settings import fixed_threads
 
-TOLERANCE = {"float16": 1e-2, "bfloat16": 5e-2}
+TOLERANCE = {"float16": 1e-2, "bfloat16": 5e-2, "int8": 2e-1}
 """Largest difference of outputs, relative to the largest output, by the type of narrowed values."""
 
 EXACT = 1e-5
@@ -72,7 +72,7 @@ def verify(path: Path, network: Network, sample: NDArray[np.generic]) -> VerifyR
         raise failure(path, str(error)) from error
     state = {**program.state_dict, **program.constants}
     narrow = _check_weights(path, network, notes, state, report)
-    _check_rest(path, network, state)
+    _check_rest(path, network, state, changed_tensors(content))
     _check_runs(path, network, sample, max([EXACT, *(TOLERANCE[n] for n in narrow)]), report)
     return report
 
@@ -110,16 +110,19 @@ def _check_weights(
     """Compare each masked weight; gives the types that some were narrowed to."""
     narrow: set[str] = set()
     for note in notes:
-        if note.kept < 0:
+        if note.kept < 0 and note.cut == WHOLE:
             continue
-        expected = network.weight(network.signature[note.layer.name])
+        expected = note.cut.of(network.weight(network.signature[note.layer.name]))
         try:
             actual = decoded(note, state)
         except ValueError as error:
             raise failure(path, str(error)) from error
-        if actual.dtype != expected.dtype:
-            narrow.add(name_of(actual.dtype))
-        wrong = _bits(actual) != _bits(expected.to(actual.dtype))
+        if note.values:
+            narrow.add(note.values)
+            expected = rounded(expected, dtype_of(note.values))
+        if (actual.shape, actual.dtype) != (expected.shape, expected.dtype):
+            raise failure(path, f'layer "{note.layer.name}" has another shape or type than noted')
+        wrong = _bits(actual) != _bits(expected)
         if bool(wrong.any()):
             at = tuple(int(i) for i in wrong.nonzero()[0])
             raise failure(
@@ -128,6 +131,8 @@ def _check_weights(
                 f"from mask times weight; at {list(at)} it has {actual[at]}, "
                 f"expected {expected[at]}",
             )
+        if note.kept < 0:
+            continue
         report.layers += 1
         report.zeros += int((actual == 0).sum())
     return narrow
@@ -141,10 +146,13 @@ def _bits(tensor: torch.Tensor) -> torch.Tensor:
     return tensor.detach().contiguous().view(_INTEGER[tensor.element_size()])
 
 
-def _check_rest(path: Path, network: Network, state: dict[str, Any]) -> None:
+def _check_rest(
+    path: Path, network: Network, state: dict[str, Any], changed: frozenset[str]
+) -> None:
+    """Compare what is no weight; tensors that dead units left are proved by running alone."""
     own: dict[str, Any] = network.module.state_dict(keep_vars=True)
     for name, tensor in state.items():
-        if name in own and torch.is_tensor(tensor):
+        if name in own and torch.is_tensor(tensor) and name not in changed:
             same = tensor.shape == own[name].shape and tensor.dtype == own[name].dtype
             if not same or not torch.equal(tensor, own[name]):
                 raise failure(path, f'"{name}" is not what it is in the model')

@@ -34,7 +34,9 @@ class Obs:
         """w² / (2 [H⁻¹]_jj) in float64."""
         import numpy as np
 
+        from lottoc.layerwise.matrix import per_input
+
         assert statistic is not None
         scores: NDArray[np.float64] = np.square(np.asarray(weight, dtype=np.float64))
-        scores /= 2 * statistic
+        scores /= 2 * per_input(statistic, np.shape(weight))
         return scores

@@ -41,12 +41,15 @@ class SparseGpt:
         self, weight: NDArray[Any], moment: NDArray[Any], pattern: Pattern, kept: int
     ) -> Solved:
         """Raises `SingularHessian` only for inputs that are not finite."""
+        from lottoc.layerwise.matrix import as_matrix, as_weight
         from lottoc.layerwise.reconstruct import Solved
         from lottoc.layerwise.sweep import sweep
 
         options: Any = {"damping": self.damping, "act_order": self.act_order, "block": self.block}
-        found = sweep(weight, moment, self._choice(weight, moment, pattern, kept), **options)
-        return Solved(found.weight.astype(weight.dtype), found.mask)
+        choice = self._choice(weight, moment, pattern, kept)
+        found = sweep(as_matrix(weight), moment, choice, **options)
+        new, shape = found.weight.astype(weight.dtype), weight.shape
+        return Solved(as_weight(new, shape), as_weight(found.mask, shape))
 
     def _choice(
         self, weight: NDArray[Any], moment: NDArray[Any], pattern: Pattern, kept: int
@@ -57,6 +60,7 @@ class SparseGpt:
 
         from lottoc.layerwise.choice import Count, Given, NOfM
         from lottoc.layerwise.factor import inverse_factor
+        from lottoc.layerwise.matrix import as_matrix, per_input
         from lottoc.masks.patterns.nm import NofM
         from lottoc.masks.patterns.unstructured import Unstructured
 
@@ -66,5 +70,6 @@ class SparseGpt:
             case NofM():
                 return NOfM(pattern.n, pattern.m)
         inverse = inverse_factor(moment, self.damping).inverse_diagonal()
-        scores = np.square(np.asarray(weight, np.float64)) / inverse
-        return Given(pattern.keep(scores, kept))
+        prices = per_input(inverse, weight.shape)
+        scores = np.square(np.asarray(weight, np.float64)) / prices
+        return Given(as_matrix(pattern.keep(scores, kept)))

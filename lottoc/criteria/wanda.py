@@ -30,10 +30,13 @@ class Wanda:
         """
         import numpy as np
 
+        from lottoc.layerwise.matrix import per_input
+
         assert statistic is not None
+        squares = per_input(statistic, np.shape(weight))
         size = np.abs(np.asarray(weight, dtype=np.float64))
-        scores: NDArray[np.float64] = size * np.sqrt(statistic)
-        return below(scores, size, statistic <= 0)
+        scores: NDArray[np.float64] = size * np.sqrt(squares)
+        return below(scores, size, squares <= 0)
 
 
 def below(scores: NDArray[Any], size: NDArray[Any], dead: NDArray[Any]) -> NDArray[Any]:

@@ -22,6 +22,7 @@ from lottoc.layerwise.network import Calibration
 from lottoc.layerwise.reconstruct import Solved, reconstruct
 from lottoc.layerwise.results import Joined, JustSolved, SolvedFile, changed_layer, save
 from lottoc.layerwise.walk import Batch, Walk
+from lottoc.masks.mask import Mask
 from lottoc.masks.patterns import parse
 from lottoc.progress import Progress
 from lottoc.statistics import statistic_class
@@ -31,13 +32,33 @@ if TYPE_CHECKING:
     from lottoc.engine.store import Store
 
 
-def walk_of(weights: SSAValue, data: Any, value: Value) -> tuple[Walk, Sequence[Batch]]:
-    """A network with these weights, and the examples as it wants them."""
+def walk_of(
+    weights: SSAValue, data: Any, value: Value, masks: Mapping[str, Mask] | None = None
+) -> tuple[Walk, Sequence[Batch]]:
+    """A network with these weights, and the examples as it wants them.
+
+    A torch network may be under masks: it is scored again between two trainings.
+    """
     from lottoc.engine.models import model_op
 
     op, held = model_op(weights), value(weights)
     model = value(op.result)
+    if op.source.data == "torch":
+        return _torch_walk(model, held, data, masks)
     return model.walk(lambda layer: changed_layer(held, layer)), model.batches(data)
+
+
+def _torch_walk(
+    model: Any, held: Any, data: Any, masks: Mapping[str, Mask] | None
+) -> tuple[Walk, Sequence[Batch]]:
+    from lottoc.layerwise.torch_batches import torch_batches
+    from lottoc.layerwise.torch_walk import TorchWalk
+    from lottoc.statistics.network import TorchNetwork
+
+    batches, pruned = torch_batches(data), {n: m.to_bool() for n, m in (masks or {}).items()}
+    module = TorchNetwork.of(model.build(0), held, None, pruned).module
+    layers = [layer.name for layer in model.signature()]
+    return TorchWalk(module, layers, batches[0], model.file), batches
 
 
 def gather(op: lotto.GatherOp, value: Value, progress: Progress) -> Mapping[str, NDArray[Any]]:
@@ -46,7 +67,8 @@ def gather(op: lotto.GatherOp, value: Value, progress: Progress) -> Mapping[str,
     assert op.split is not None
     data = value(op.data).split(op.split.data)
     layers = strings(op.layers)
-    walk, batches = walk_of(op.weights, data, value)
+    masks = value(op.masks) if op.masks is not None else None
+    walk, batches = walk_of(op.weights, data, value, masks)
     statistic = build(statistic_class(op.statistic.data), from_dictionary(op.options))
     with progress.task("running the network on calibration data", walk.count(layers)) as advance:
         return statistic.gather(Calibration(walk, batches, advance), layers)

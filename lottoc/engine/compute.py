@@ -17,7 +17,7 @@ from xdsl.ir import Operation
 from lottoc.criteria import criterion_class
 from lottoc.engine import choose, networks, subset
 from lottoc.engine.bench import Bench, Value
-from lottoc.engine.models import DataPart, DataSet, layer_of, model_op, open_model
+from lottoc.engine.models import DataPart, DataSet, layer_of, model_op
 from lottoc.fields import build
 from lottoc.ir import lotto, mask
 from lottoc.ir.plain import from_dictionary, strings
@@ -30,10 +30,6 @@ class Weights(Protocol):
 
     def layer(self, name: str) -> np.ndarray:
         """The weight of a layer in canonical layout."""
-
-
-def _model(op: lotto.ModelOp, value: Value) -> Any:
-    return open_model(op.source.data, op.path.data, op.function.data if op.function else "")
 
 
 def _data(op: lotto.DataOp, value: Value) -> DataSet:
@@ -107,7 +103,6 @@ def _initial(op: lotto.InitOp, value: Value) -> Any:
 
 
 TRANSIENT: Mapping[type[Operation], Callable[[Any, Value], Any]] = {
-    lotto.ModelOp: _model,
     lotto.DataOp: _data,
     lotto.PartOp: _part,
     lotto.InitOp: _initial,

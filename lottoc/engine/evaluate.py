@@ -21,6 +21,7 @@ from lottoc.engine.compute import ARITHMETIC, STORED, TRANSIENT
 from lottoc.engine.describe import describe
 from lottoc.engine.keys import Keys
 from lottoc.engine.kinds import Kind, kind_of
+from lottoc.engine.models import open_model
 from lottoc.engine.store import Store
 from lottoc.ir import lotto
 from lottoc.ir.plain import strings
@@ -72,12 +73,14 @@ class Engine:
             assert path is not None
         result = kind.load(path)[value.index]
         if isinstance(op, lotto.ReconstructOp) and value is op.result:
-            from lottoc.layerwise.results import NewWeights
+            from lottoc.layerwise.results import with_solved
 
-            return NewWeights(self.value(op.weights), result)
+            return with_solved(self.value(op.weights), result)
         return result
 
     def _passing(self, op: Operation) -> Any:
+        if isinstance(op, lotto.ModelOp):
+            return open_model(op, self.store)
         return TRANSIENT[type(op)](op, self.value)
 
     def _gathered(self, op: lotto.GatherOp) -> Any:

@@ -12,6 +12,7 @@ from typing import Any
 from xdsl.ir import Operation, SSAValue
 
 from lottoc.diagnostics import input_error
+from lottoc.engine.store import Store
 from lottoc.ir import lotto
 from lottoc.partition import Part
 from lottoc.signature import Layer
@@ -34,9 +35,14 @@ def layer_of(value: SSAValue, name: str) -> Layer:
     return next(a.layer for a in model_op(value).layers if a.layer.name == name)
 
 
-def open_model(source: str, path: str, function: str) -> Any:
-    """The model behind a model operation, opened once a process as long as its file stays."""
-    return _open_model(source, os.path.abspath(path), function, _edition(path))
+def open_model(op: lotto.ModelOp, store: Store) -> Any:
+    """The model behind a model operation, opened once a process as long as its file stays.
+
+    What a file is imported into is kept in the store.
+    """
+    source, path = op.source.data, op.path.data
+    function = op.function.data if op.function else ""
+    return _open_model(source, os.path.abspath(path), function, _edition(path), store.root)
 
 
 def _edition(path: str | Path) -> tuple[int, int]:
@@ -49,16 +55,17 @@ def _edition(path: str | Path) -> tuple[int, int]:
 
 
 @lru_cache(maxsize=8)
-def _open_model(source: str, path: str, function: str, edition: tuple[int, int]) -> Any:
+def _open_model(
+    source: str, path: str, function: str, edition: tuple[int, int], store: Path
+) -> Any:
     if source == "onnx":
         from lottoc.frontends.onnx_model import open_onnx
 
         return open_onnx(Path(path))
     if source in ("hf", "gguf"):
-        from lottoc.engine.store import Store, default_root
         from lottoc.frontends.hf_model import open_hf
 
-        return open_hf(source, Path(path), Store(default_root()))
+        return open_hf(source, Path(path), Store(store))
     from lottoc.frontends.torch_model import open_torch
 
     return open_torch(Path(path), function)

@@ -15,6 +15,8 @@ from lottoc.progress import Advance
 
 _ROWS = 1024
 """Rows that are squared at a time."""
+_TOGETHER = 512
+"""Rows that are multiplied together: fewer would read and write the whole sum for little."""
 
 
 class Moment(Protocol):
@@ -56,19 +58,32 @@ class Gram:
 
     def __init__(self, size: int) -> None:
         self.total, self.count = np.zeros((size, size), np.float32), 0
+        self._waiting = np.empty((_TOGETHER, size), np.float32)
+        self._waits = 0
 
     def add(self, rows: NDArray[np.float32]) -> None:
-        """Adds XᵀX, the upper half of it."""
+        """Adds XᵀX, the upper half of it; sums are the same however rows are cut."""
+        self.count += len(rows)
+        while len(rows):
+            some = rows[: _TOGETHER - self._waits]
+            self._waiting[self._waits : self._waits + len(some)] = some
+            self._waits, rows = self._waits + len(some), rows[len(some) :]
+            if self._waits == _TOGETHER:
+                self._multiply()
+
+    def _multiply(self) -> None:
+        rows, self._waits = self._waiting[: self._waits], 0
 
         def work(band: slice) -> None:
             self.total[band, band.start :] += rows[:, band].T @ rows[:, band.start :]
 
         with one_thread_a_call(), np.errstate(over="ignore", invalid="ignore"):
             each(work, tiles(rows.shape[1]))
-        self.count += len(rows)
 
     def mean(self) -> NDArray[np.float32]:
         """The whole matrix; ends the summation."""
+        self._multiply()
+        del self._waiting
         self.total *= np.float32(1 / max(self.count, 1))
         for band in tiles(len(self.total)):
             self.total[band.start :, band] = self.total[band, band.start :].T

@@ -17,8 +17,10 @@ from lottoc.layerwise.walk import Batch
 if TYPE_CHECKING:
     from lottoc.frontends.onnx_model import OnnxModel
 
-_NUMBERS = 1 << 13
-"""Numbers of an input, such as tokens, that run together, unless one example has more."""
+_TOKENS = 1 << 13
+"""Integers of an input that run together, unless one example has more: each becomes a vector."""
+_NUMBERS = 1 << 17
+"""The same of floats."""
 
 _FROM_TEXT = {"attention_mask": 1, "token_type_ids": 0}
 """Inputs that follow from a text's tokens, and what they hold."""
@@ -39,7 +41,8 @@ def onnx_batches(model: OnnxModel, data: Arrays | InputsSource | TextSource) -> 
     }
     count = min((len(array) for array in arrays.values()), default=0)
     largest = max((array[0].size for array in arrays.values()), default=1)
-    size = _fixed(wanted) or max(1, _NUMBERS // max(1, largest))
+    integers = any(array.dtype.kind in "iu" for array in arrays.values())
+    size = _fixed(wanted) or max(1, (_TOKENS if integers else _NUMBERS) // max(1, largest))
     return [
         {name: array[start : start + size] for name, array in arrays.items()}
         for start in range(0, count - count % size if _fixed(wanted) else count, size)

@@ -154,6 +154,35 @@ class NewWeights:
         return changed_layer(self.base, name)
 
 
+def with_solved(base: Any, file: SolvedFile) -> Any:
+    """A network's weights with what was solved: of a torch model a state again."""
+    from lottoc.training.state import MODEL, State
+
+    if not isinstance(base, State):
+        return NewWeights(base, file)
+    solved = {f"{MODEL}{layer}.weight": layer for layer in file.layers}
+    return State(_Solved(base.arrays, solved, file), base.step)
+
+
+class _Solved(Mapping[str, NDArray[Any]]):
+    """The arrays of a state, weights of solved layers in the place of its own."""
+
+    def __init__(
+        self, base: Mapping[str, NDArray[Any]], solved: Mapping[str, str], file: SolvedFile
+    ) -> None:
+        self._base, self._solved, self._file = base, solved, file
+
+    def __getitem__(self, name: str) -> NDArray[Any]:
+        layer = self._solved.get(name)
+        return self._base[name] if layer is None else self._file.weight(layer)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._base)
+
+    def __len__(self) -> int:
+        return len(self._base)
+
+
 def changed_layer(weights: Any, name: str) -> NDArray[Any] | None:
     """The weight that took the place of the model's own, if one did."""
     return weights.changed(name) if isinstance(weights, NewWeights) else None

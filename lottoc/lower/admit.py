@@ -21,7 +21,7 @@ from lottoc.fields import OptionError, build
 from lottoc.ir import lotto, mask
 from lottoc.ir.place import labels
 from lottoc.ir.plain import from_dictionary
-from lottoc.lower.emits import KINDS, inside_output
+from lottoc.lower.emits import KINDS, SOURCES_OF, inside_output
 from lottoc.lower.program import SOURCES, Data, SourceKind
 from lottoc.lower.sources import LOSSES, OPTIMIZERS, SCHEDULES
 from lottoc.lower.splits import Split, split_of
@@ -210,11 +210,6 @@ class _Check:
         elif source in ("hf", "gguf"):
             self._wrong(op, f'{op.name} needs a torch model, and "{name}" is of {source}')
 
-    def _not_torch(self, op: Operation, weights: SSAValue) -> None:
-        name = lotto.model_of(weights)
-        if self.sources.get(name) == "torch":
-            self._wrong(op, f'{op.name} does not look into "{name}", which is a torch model')
-
     def _measured(self, op: lotto.EvaluateOp) -> None:
         source = self.sources.get(lotto.model_of(op.weights), "torch")
         if op.metric.data not in SOURCES.get(cast(SourceKind, source), ()):
@@ -262,7 +257,6 @@ class _Check:
             self._wrong(op, f'"{name}" is no criterion that changes weights', known)
             return
         self._build(op, criteria.solver_class(name), op.options)
-        self._not_torch(op, op.weights)
         self._split(op, op.data, op.split.data)
 
     def _gather(self, op: lotto.GatherOp) -> None:
@@ -273,8 +267,6 @@ class _Check:
         shape = statistic_class(name)
         if shape.needs & {"gradients", "labels"}:
             self._torch(op, op.weights)
-        elif "activations" in shape.needs:
-            self._not_torch(op, op.weights)
         self._build(op, shape, op.options)
         if op.data is not None and op.split is not None:
             self._split(op, op.data, op.split.data)
@@ -329,11 +321,10 @@ class _Check:
             self._known(op, made, target=kind.targets)
         if made is not None and not (made.batch and min(made.batch) >= 1):
             self._wrong(op, "batch holds sizes of at least 1")
-        if op.kind.data == "fx":
-            self._torch(op, op.weights)
-        if op.kind.data == "adapter":
-            self._torch(op, op.weights)
-        elif self.sources.get(lotto.model_of(op.weights)) == "torch":
+        source = self.sources.get(lotto.model_of(op.weights))
+        if source is not None and source not in SOURCES_OF[op.kind.data]:
+            self._wrong(op, f"emit {op.kind.data} takes no model of {source}")
+        if source == "torch" and op.kind.data != "adapter":
             if op.data is None:
                 self._wrong(op, "a torch model is exported with data", ("add  sampled from %data",))
             else:

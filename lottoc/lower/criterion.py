@@ -62,15 +62,17 @@ def check_needs(
             Label(model.span, f"of {model.source}"),
             help='take the model from its source: torch("file.py:function")',
         )
-    elif model.source == "torch" and "activations" in needs and "gradients" not in needs:
-        reader.not_yet(f"{name} of a model that torch holds", place)
-    elif "activations" in needs and any(layer.kind != "linear" for layer in layers):
+    elif (
+        model.source != "torch"
+        and "activations" in needs
+        and any(layer.kind != "linear" for layer in layers)
+    ):
         conv = next(layer for layer in layers if layer.kind != "linear")
         reader.findings.error(
             "needs-linear",
             f'{name} looks at the inputs of linear layers, and "{conv.name}" is a convolution',
             Label(keys["layers"].value.span if "layers" in keys else place),
-            help="write  layers = linear",
+            help="write  layers = linear, or take the model from torch",
         )
     elif "inputs" in needs and data is None:
         reader.findings.error(

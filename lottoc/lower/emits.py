@@ -54,7 +54,7 @@ KINDS: Mapping[str, Kind] = {
     ),
     "fx": Kind(
         ("auto", "dense", "masked", "csr", "semi_structured"),
-        ("same", "float16", "bfloat16"),
+        ("same", "float16", "bfloat16", "int8"),
         ("torch-cpu", "nvidia-ampere", "nvidia-hopper"),
         False,
         ".pt2",
@@ -66,7 +66,7 @@ KINDS: Mapping[str, Kind] = {
 
 SOURCES_OF: Mapping[str, tuple[str, ...]] = {
     "onnx": ("onnx", "torch"),
-    "fx": ("torch",),
+    "fx": ("torch", "hf", "gguf"),
     "adapter": ("torch",),
     "hf": ("hf", "gguf"),
 }
@@ -251,7 +251,7 @@ def _check_fx(
 ) -> None:
     ticket = tickets[emit.ticket]
     model = models[ticket.model]
-    if model.source != "torch":
+    if model.source not in SOURCES_OF["fx"]:
         reader.findings.error(
             "fx-needs-torch",
             f'"{emit.path}" needs a torch model, and "{model.name}" is of {model.source}',

@@ -36,15 +36,16 @@ def keep_per_row(scores: Scores, kept: int, within: Bools | None = None) -> Bool
 
 
 def _best(rows: Scores, kept: int) -> Bools:
-    """All above each row's threshold, and the first so many at it as are missing."""
+    """All from each row's threshold on, but for the last so many at it as are too many."""
     if kept == 0:
         return np.zeros(rows.shape, dtype=np.bool_)
     rank = rows.shape[1] - kept
     threshold = np.partition(rows, rank, axis=1)[:, rank : rank + 1]
-    best = rows > threshold
-    tied = rows == threshold
-    missing = kept - np.count_nonzero(best, axis=1, keepdims=True)
-    best |= tied & (np.cumsum(tied, axis=1, dtype=np.int32) <= missing)
+    best = rows >= threshold
+    extra = np.count_nonzero(best, axis=1) - kept
+    for row in np.flatnonzero(extra):  # scores that are equal are rare, but for zeros
+        tied = np.flatnonzero(rows[row] == threshold[row])
+        best[row, tied[len(tied) - extra[row] :]] = False
     return best
 
 

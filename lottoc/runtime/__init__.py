@@ -4,13 +4,13 @@
     model = torch.export.load("model.pt2").module()
 
 It needs torch and nothing else of lottoc: neither the compiler nor what the compiler is built on.
-Importing it registers `torch.ops.lottoc.semi_structured_linear`, `.semi_structured_to_dense`,
-`.csr_linear` and `.csr_to_dense`.
+Importing it registers `torch.ops.lottoc.semi_structured_linear`, `.semi_structured_linear_int8`,
+`.semi_structured_to_dense`, `.csr_linear` and `.csr_to_dense`.
 """
 
 from __future__ import annotations
 
-from lottoc.runtime import compressed_rows, semi_structured
+from lottoc.runtime import compressed_rows, semi_structured, semi_structured_int8
 from lottoc.runtime.load import NotCompiled, load
 from lottoc.runtime.two_of_four import NotTwoOfFour, pack, unpack
 
@@ -21,5 +21,6 @@ __all__ = [
     "load",
     "pack",
     "semi_structured",
+    "semi_structured_int8",
     "unpack",
 ]

@@ -16,7 +16,7 @@ from torch.nn import functional
 from lottoc.runtime.kept import Kept
 from lottoc.runtime.two_of_four import unpack
 
-ON_SPARSE_CORES = (torch.float16, torch.bfloat16)
+ON_SPARSE_CORES = (torch.float16, torch.bfloat16, torch.int8)
 """Types of activations and weights that the GPU's sparse kernels take here."""
 
 kernels = "auto"

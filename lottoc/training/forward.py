@@ -44,7 +44,7 @@ def forward(model: nn.Module, x: torch.Tensor) -> torch.Tensor:
     except InputError:  # of what watches the model at work
         raise
     except Exception as error:  # it is the user's code: anything may come
-        raise _forward_failed(error, x) from error
+        raise forward_failed(error, x) from error
     if not torch.is_tensor(output) or output.ndim != 2 or len(output) != len(x):
         found = f"shape {list(output.shape)}" if torch.is_tensor(output) else type(output).__name__
         raise input_error(
@@ -112,7 +112,8 @@ def _not_differentiable(error: RuntimeError) -> InputError:
     )
 
 
-def _forward_failed(error: Exception, x: torch.Tensor) -> InputError:
+def forward_failed(error: Exception, x: torch.Tensor) -> InputError:
+    """What a model's own code raised on a batch (model-data-shape, torch-forward)."""
     if isinstance(error, RuntimeError | ValueError | IndexError):
         return input_error(
             "model-data-shape",

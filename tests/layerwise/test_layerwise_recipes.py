@@ -349,3 +349,79 @@ def ticket_of(criterion, scope):
         f"ticket t {{ layers = linear   criterion = {criterion}   scope = {scope}   "
         "sparsity = 60% }\n"
     )
+
+
+def test_a_gguf_file_is_imported_once_into_the_store_of_the_build(tmp_path, monkeypatch):
+    """What transformers makes of the file stands in here: the number of imports counts."""
+    pytest.importorskip("transformers")
+    from lottoc.frontends import hf_model
+    from lottoc.frontends.hf_files import open_folder
+    from lottoc.frontends.tensor_file import write_tensors
+
+    llama(tmp_path / "llama")
+    words(tmp_path / "test.txt", 300, seed=2)
+    (tmp_path / "m.gguf").write_bytes(b"any bytes")
+    monkeypatch.setenv("LOTTOC_STORE", str(tmp_path / "another"))
+    imported = []
+
+    def import_(path, target):
+        imported.append(path)
+        found = open_folder(tmp_path / "llama")
+        metadata = {"config": json.dumps(dict(found.config)), "tokenizer": found.tokenizer}
+        write_tensors(target, list(found.tensors.items()), found.get, metadata)
+
+    monkeypatch.setattr(hf_model, "_import", import_)
+    text = """
+model llm { source = gguf("m.gguf") }
+data d { calibration = text("test.txt", length = 32)   test = text("test.txt", length = 32) }
+ticket t { layers = linear - "lm_head"   criterion = wanda   pattern = 2:4 }
+"""
+    compile_(tmp_path, text)
+    compile_(tmp_path, text.replace("2:4", "4:8"))
+    assert len(imported) == 1
+    assert not (tmp_path / "another").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "tied"),
+    [("", True), ("format = semi_structured", False), ("format = masked", False)],
+)
+def test_language_models_as_torch_programs(tmp_path, options, tied):
+    torch, _ = pytest.importorskip("torch"), pytest.importorskip("transformers")
+    import lottoc
+
+    llama(tmp_path / "llama", tied=tied)
+    words(tmp_path / "valid.txt", 900, seed=1)
+    text = f"""
+model llm {{ source = hf("llama") }}
+data d {{ calibration = text("valid.txt", length = 32, samples = 12) }}
+ticket t {{ layers = linear   criterion = sparsegpt   pattern = 2:4 }}
+emit fx "t.pt2" {{ ticket = t   {options} }}
+emit hf "pruned" {{ ticket = t }}
+"""
+    compile_(tmp_path, text)
+    program = lottoc.load(tmp_path / "out" / "t.pt2")
+    import transformers
+
+    pruned = transformers.AutoModelForCausalLM.from_pretrained(tmp_path / "out" / "pruned")
+    for shape in ((1, 5), (3, 40)):
+        ids = torch.randint(0, 64, shape)
+        with torch.no_grad():
+            expected = pruned(input_ids=ids).logits
+            torch.testing.assert_close(program(ids), expected, rtol=1e-4, atol=1e-4)
+    if options == "format = semi_structured":
+        from lottoc.backends.fx.contents import inspect
+
+        assert {layer.format for layer in inspect(tmp_path / "out" / "t.pt2")} == {
+            "semi_structured"
+        }
+
+
+def test_fewer_examples_than_inputs_and_no_damping(folder):
+    """H is singular: damping is raised until it is not, and counts stay exact."""
+    x = np.random.default_rng(5).standard_normal((3, 16)).astype(np.float32)
+    np.savez(folder / "c.npz", x=x, y=np.zeros(3, np.int64))
+    ticket = "layers = linear   criterion = sparsegpt(damping = 0)   pattern = 2:4"
+    _, engine, tickets = engine_of(folder, f"{MODEL}{DATA}ticket t {{ {ticket} }}")
+    for mask in engine.value(tickets["t"].masks).values():
+        assert mask.kept * 2 == mask.size

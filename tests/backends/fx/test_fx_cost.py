@@ -134,3 +134,12 @@ def test_a_weight_that_is_used_by_hand_stays_dense(
     reports = emit(network(ByHand, scattered), tmp_path / "m.pt2", sample(ByHand))
     assert {report.format for report in reports} == {"dense"}
     assert not any(report.predicted for report in reports)
+
+
+def test_the_shipped_target_chooses_between_them() -> None:
+    """A large layer of few weights pays on the machine that was measured, a small full one not."""
+    costs = read_costs(cost.MEASURED)
+    assert costs
+    few = predict(costs, (4096, 4096), 4096 * 4096 // 200, [1], [1, 16])
+    assert pays(few)
+    assert not pays(predict(costs, (256, 256), 256 * 256 // 4, [1], [1]))
