@@ -174,7 +174,7 @@ class _Run:
         self._error: BaseException | None = None
         self.seen: tuple[nn.Module, torch.Tensor]
         """The layer that the run waits before, and what that is given."""
-        self._thread = Thread(target=self._work, daemon=True, name="lottoc-walk")
+        self._thread = Thread(target=self._work, daemon=True, name="lottoc walk")
         self._thread.start()
 
     def go_on(self) -> None:

@@ -394,7 +394,7 @@ def test_batches_do_not_meet_in_a_module(folder: Path) -> None:
     both = torch.cat([first, second]).double().numpy()
     np.testing.assert_allclose(found["q"], (x.astype(np.float64) ** 2).mean(0), rtol=1e-6)
     np.testing.assert_allclose(found["twice"], (both**2).mean(0), rtol=1e-5)
-    assert not any(thread.name == "lottoc-walk" for thread in threading.enumerate())
+    assert not any(thread.name == "lottoc walk" for thread in threading.enumerate())
 
 
 def test_a_walk_that_is_left_early_ends_its_threads(folder: Path) -> None:
@@ -402,9 +402,9 @@ def test_a_walk_that_is_left_early_ends_its_threads(folder: Path) -> None:
     walk = TorchWalk(Skips(), LAYERS, {"x": x}, folder)
     stages = walk.stages(LAYERS, batches_of(x, 2))
     next(stages)
-    assert sum(thread.name == "lottoc-walk" for thread in threading.enumerate()) == 3
+    assert sum(thread.name == "lottoc walk" for thread in threading.enumerate()) == 3
     stages.close()
-    assert not any(thread.name == "lottoc-walk" for thread in threading.enumerate())
+    assert not any(thread.name == "lottoc walk" for thread in threading.enumerate())
 
 
 def test_a_layer_that_runs_twice_keeps_its_weights(folder: Path) -> None:
@@ -483,4 +483,4 @@ def test_the_error_of_a_run_ends_the_others(folder: Path) -> None:
     walk = TorchWalk(Late(), LAYERS, {"x": x}, folder)
     with pytest.raises(InputError, match="no"):
         list(walk.stages(LAYERS, batches_of(x, 2)))
-    assert not any(thread.name == "lottoc-walk" for thread in threading.enumerate())
+    assert not any(thread.name == "lottoc walk" for thread in threading.enumerate())
