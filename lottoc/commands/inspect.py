@@ -23,7 +23,7 @@ def inspect(
     file: Annotated[
         Path,
         typer.Argument(
-            metavar="FILE", help="An .onnx file, of any origin, or a compiled .pt2 file."
+            metavar="FILE", help="An .onnx file, of any origin, a .pt2 file, or an adapter."
         ),
     ],
     format: FormatOption = Format.text,
@@ -46,6 +46,10 @@ def _read(file: Path) -> tuple[Sequence[InspectedLayer], int]:
         from lottoc.backends.fx.contents import inspect as read_program
 
         return read_program(file), file.stat().st_size
+    if file.suffix == ".safetensors":
+        from lottoc.adapters.contents import inspect as read_adapter
+
+        return read_adapter(file), file.stat().st_size
     from lottoc.backends.onnx import inspect as read
     from lottoc.frontends.onnx_model import open_onnx
 
@@ -110,5 +114,9 @@ def _cells(row: Sequence[str], widths: Sequence[int]) -> list[str]:
 
 def _summary(file: Path, layers: Sequence[InspectedLayer], size: int) -> str:
     weights = sum(math.prod(found.layer.shape) for found in layers)
+    if layers[0].format == "xor":
+        moved = sum(found.nonzeros for found in layers)
+        share = f"{moved:,} of {weights:,} weights move"
+        return f"{file.name}: {size:,} bytes, {share}, {moved / weights:.2%}"
     zeros = weights - sum(found.nonzeros for found in layers)
     return f"{file.name}: {size:,} bytes, {zeros / weights:.2%} of {weights:,} weights are zero"

@@ -83,6 +83,21 @@ def test_the_report_tells_of_them(made: Path) -> None:
     )
 
 
+def test_what_is_inside_is_shown() -> None:
+    done = run("inspect", "task.safetensors", "--format", "json")
+    assert done.exit_code == 0, done.output
+    layers = json.loads(done.stdout)["layers"]
+    assert [(x["name"], x["shape"], x["format"]) for x in layers] == [
+        ("0", [16, 8], "xor"),
+        ("3", [4, 16], "xor"),
+    ]
+    assert sum(x["kept"] for x in layers) == 77
+    for layer in layers:
+        assert layer["bytes"] == layer["weights"] // 8 + 4 * layer["kept"]
+    assert "77 of 192 weights move, 40.10%" in run("inspect", "task.safetensors").output
+    assert "error[adapter-invalid]" in run("inspect", "base.safetensors").stderr
+
+
 def test_a_file_there_and_back() -> None:
     done = run("apply", "base.safetensors", "task.safetensors", "-o", "new.safetensors")
     assert done.exit_code == 0, done.output
