@@ -1,7 +1,7 @@
 """MiniLM learns two tasks, one after the other: by LoTA, by full fine-tuning, and by LoRA.
 
     python examples/lota/prepare.py wikitext-2
-    python benchmarks/lota.py [--seeds 0 1 2] [--steps 150]
+    python benchmarks/lota.py [--seeds 0 1 2] [--steps 100]
 
 Each way trains the same batches for as many steps with AdamW, at a learning rate of its own, fixed
 beforehand. LoRA stands on every linear layer and has the rank that takes as many bytes as the
@@ -182,7 +182,7 @@ def main() -> None:
     """Seed by seed; a seed that is in the results already is not trained again."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--steps", type=int, default=150)
+    parser.add_argument("--steps", type=int, default=100)
     parser.add_argument("--out", type=Path, default=RESULTS)
     arguments = parser.parse_args()
     kept = json.loads(arguments.out.read_text()) if arguments.out.exists() else {}
