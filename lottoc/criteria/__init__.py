@@ -21,6 +21,7 @@ CRITERIA = {
     "obd": "lottoc.criteria.obd:Obd",
     "obs": "lottoc.criteria.obs:Obs",
     "random": "lottoc.criteria.random:Random",
+    "ria": "lottoc.criteria.ria:Ria",
     "snip": "lottoc.criteria.snip:Snip",
     "synflow": "lottoc.criteria.synflow:Synflow",
     "task_vector": "lottoc.criteria.task_vector:TaskVector",
