@@ -51,6 +51,16 @@ _TEMPLATES = {
     "choices": "choices(${1:width} = [$0])",
     "by_class": "by_class([${1:0..4}], [${2:5..9}])",
 }
+_FOUND = {
+    "rank": {"best": "best"},
+    "search": {"best": "best"},
+    "split": {
+        "core": "core",
+        "specialist": "specialist(${1:1})",
+        "specialists": "specialists",
+    },
+}
+"""What blocks find, and how it is written."""
 _NAMED_KINDS = {
     "model": ("model",),
     "data": ("data",),
@@ -168,6 +178,10 @@ def _named(
 
 def _properties(analysis: Analysis, at: Cursor) -> Iterator[Offer]:
     base = analysis.names.definitions.get(at.base)
+    if base is not None and base.kind in _FOUND:
+        for word, snippet in _FOUND[base.kind].items():
+            yield Offer(word, snippet, CompletionItemKind.Property)
+        return
     if at.base != "dense" and (base is None or base.kind != "ticket"):
         return
     section = manual().sections.get("metrics")

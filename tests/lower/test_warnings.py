@@ -11,7 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lottoc.catalog import Catalog
 from lottoc.diagnostics import Findings, Source
+from lottoc.engine.store import Store
 from lottoc.grammar.parser import parse
 from lottoc.lower.check import check
 from lottoc.lower.contracts import SHARES, bounds, holds
@@ -29,8 +31,11 @@ SIGNATURE = Signature(
 )
 
 
-class Known:
+class Known(Catalog):
     """Knows one signature and a data set of 4,000 examples."""
+
+    def __init__(self) -> None:
+        super().__init__(Store(Path("no-store")), deep=False)
 
     def signature(self, source: str, path: Path, function: str) -> tuple[Signature, str]:
         return SIGNATURE, "digest"

@@ -23,6 +23,8 @@ def labels(editor: Client, folder: Path, text: str) -> dict[str, str]:
 MODEL = """model net { source = onnx("net.onnx") }
 param p = 1
 ticket a { layers = all   sparsity = 50% }
+split parts { ticket = a   partitions = random(2) }
+rank nets { models = [net]   proxies = [synflow] }
 """
 
 
@@ -47,6 +49,10 @@ ticket a { layers = all   sparsity = 50% }
         ("sanity s { controls = [‸", "shuffle reinit invert", "a"),
         ("split s { ticket = ‸", "a", "net by_class"),
         ("split s { partitions = ‸", "by_class random", "a net"),
+        ('emit onnx "o" { ticket = parts.‸', "core specialist", "mask accuracy"),
+        ('emit onnx "o" { ticket = a   swap = parts.‸', "specialists", "mask"),
+        ("ticket b { model = nets.‸ }", "best", "mask"),
+        ("search s { proxies = [‸", "synflow naswot", "a"),
         ("rank s { models = [‸", "net", "a"),
         ("rank s { proxies = [snip, ‸", "synflow naswot", "a"),
         ("ticket b { scope = ‸", "global layerwise uniform erk", "magnitude"),
