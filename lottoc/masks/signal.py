@@ -8,12 +8,14 @@ there.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
+
+from lottoc.masks.mask import Mask
 
 Bools = NDArray[np.bool_]
 Kept = Callable[[str], Bools | None]
@@ -54,6 +56,28 @@ class Use:
     depthwise: bool = False
 
 
+class Edges(MutableMapping[str, Bools]):
+    """Boolean arrays by name, held as one bit a number and unpacked whenever they are asked for."""
+
+    def __init__(self, packed: Mapping[str, Mask] | None = None) -> None:
+        self.packed = dict(packed or {})
+
+    def __getitem__(self, name: str) -> Bools:
+        return self.packed[name].to_bool()
+
+    def __setitem__(self, name: str, edges: Bools) -> None:
+        self.packed[name] = Mask.from_bool(edges)
+
+    def __delitem__(self, name: str) -> None:
+        del self.packed[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.packed)
+
+    def __len__(self) -> int:
+        return len(self.packed)
+
+
 @dataclass
 class Wiring:
     """A network's graph with nothing left but channels and layers, in the order of evaluation.
@@ -66,7 +90,7 @@ class Wiring:
     steps: list[Step | Use] = field(default_factory=list)
     inputs: list[int] = field(default_factory=list)
     outputs: list[tuple[str, int]] = field(default_factory=list)
-    own: dict[str, Bools] = field(default_factory=dict)
+    own: Edges = field(default_factory=Edges)
 
     def layers(self) -> list[str]:
         """Names of the layers, each once, as signal meets them."""

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lottoc.masks.mask import Mask
-from lottoc.masks.signal import Read, Step, Use, Wiring
+from lottoc.masks.signal import Edges, Read, Step, Use, Wiring
 
 _PLAIN = "plain"
 
@@ -29,8 +29,8 @@ def save_wiring(path: Path, wiring: Wiring) -> None:
             if read.places is not None:
                 tensors[f"places/{number}/{index}"] = read.places.astype(np.int64)
         steps.append([step.target, [read.source for read in step.reads]])
-    for name, edges in wiring.own.items():
-        tensors[f"own/{name}"] = Mask.from_bool(np.ascontiguousarray(edges)).bits
+    for name, edges in wiring.own.packed.items():
+        tensors[f"own/{name}"] = edges.bits
         tensors[f"shape/{name}"] = np.array(edges.shape, np.int64)
     plain = [wiring.widths, wiring.inputs, wiring.outputs, steps]
     tensors[_PLAIN] = np.frombuffer(json.dumps(plain).encode(), np.uint8)
@@ -54,8 +54,8 @@ def load_wiring(path: Path) -> Wiring:
     own = {
         key.removeprefix("own/"): Mask(
             tuple(map(int, tensors[f"shape/{key.removeprefix('own/')}"])), bits
-        ).to_bool()
+        )
         for key, bits in tensors.items()
         if key.startswith("own/")
     }
-    return Wiring(widths, steps, inputs, [(name, value) for name, value in outputs], own)
+    return Wiring(widths, steps, inputs, [(name, value) for name, value in outputs], Edges(own))
