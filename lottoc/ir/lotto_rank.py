@@ -47,7 +47,7 @@ class ProxyOp(IRDLOperation):
 @irdl_op_definition
 class RankOp(IRDLOperation):
     """Put models in an order by their proxies, for the report: all proxies of the first model
-    stand first."""
+    stand first. Of what a search trained, the one number is the accuracy."""
 
     name = "lotto.rank"
     values = var_operand_def(NUMBER)

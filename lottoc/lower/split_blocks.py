@@ -261,6 +261,8 @@ def _unsuited(
         return
     if getattr(found.method, "adapts", False):
         yield "its mask says what may move, not what is there", "take another method than lota"
+    if not getattr(found.method, "trains_weights", True):
+        yield "its weights are never trained, and a core's are", "take a method such as imp"
     if models[ticket.model].source != "torch":
         yield (
             f"it is of {models[ticket.model].source}",
