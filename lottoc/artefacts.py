@@ -182,7 +182,7 @@ def _emit_core(
     def other(each: lotto.EmitOp | lotto.SwapOp) -> onnx.Other:
         masks: Mapping[str, Mask] = engine.value(each.masks) if each.masks is not None else {}
         known = {name: mask.to_bool() for name, mask in masks.items()}
-        return onnx.Other(_dense_model(each, engine, folder), known)
+        return onnx.Other(_dense_model(each, engine, folder, known.get), known)
 
     own, others = other(op), [other(swap) for swap in swaps]
     format = str(from_dictionary(op.options)["format"])
@@ -214,7 +214,7 @@ def _emit_onnx(
     from lottoc.backends import onnx
 
     path, options = folder / op.path.data, from_dictionary(op.options)
-    model = _dense_model(op, engine, folder)
+    model = _dense_model(op, engine, folder, mask)
     format, values = str(options["format"]), str(options["values"])
     work = workload(options)
     known: Any = {"format": format, "workload": work, "orders": _orders(op, engine)}
@@ -327,11 +327,12 @@ def _orders(op: lotto.EmitOp, engine: Engine) -> dict[str, NDArray[np.int64] | N
 def _new_weights(
     op: lotto.EmitOp, engine: Engine
 ) -> Callable[[str], NDArray[np.generic] | None] | None:
-    """The weights that took the place of an ONNX file's own; a torch model is exported with its."""
+    """The weights that took the place of an ONNX file's own; what is exported already has its."""
     from lottoc.layerwise.results import NewWeights
 
     held = engine.value(op.weights)
-    return held.changed if isinstance(held, NewWeights) else None
+    own = model_op(op.weights).source.data == "onnx"
+    return held.changed if own and isinstance(held, NewWeights) else None
 
 
 def workload(options: Mapping[str, Any]) -> Workload:
@@ -343,18 +344,23 @@ def workload(options: Mapping[str, Any]) -> Workload:
     return Workload(target or WORKLOAD.target, tuple(options.get("batch", WORKLOAD.batches)))
 
 
-def _dense_model(op: lotto.EmitOp | lotto.SwapOp, engine: Engine, folder: Path) -> Any:
+def _dense_model(op: lotto.EmitOp | lotto.SwapOp, engine: Engine, folder: Path, mask: Masks) -> Any:
     """The ticket's network as a dense ONNX model: its own file, or an export from torch."""
     from lottoc.frontends.onnx_model import open_onnx
 
-    source = model_op(op.weights)
+    source, held = model_op(op.weights), engine.value(op.weights)
     model = engine.value(source.result)
     if source.source.data == "onnx":
         return model
-    sample = _sample(op, engine)[:2]
     name = f"{op.ticket.data} {op.path.data}"
     target = folder / f".{hashlib.sha256(name.encode()).hexdigest()[:16]}.onnx"
-    model.export_onnx(engine.value(op.weights), sample, target)
+    if source.source.data == "torch":
+        model.export_onnx(held, _sample(op, engine)[:2], target)
+    else:
+        from lottoc.backends.onnx.language import export_language
+        from lottoc.layerwise.results import changed_layer
+
+        export_language(model, mask, lambda layer: changed_layer(held, layer), target)
     return open_onnx(target)
 
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from lottoc.backends.fx.network import Masks, Network
+from lottoc.frontends.exporting import TOKENS
 from lottoc.frontends.hf_model import HfModel
 from lottoc.training.module import aliases, to_tensor
 
@@ -49,7 +50,7 @@ def language_network(
             part._parameters[key] = _parameter(array)
     module.forward = MethodType(_logits, module)
     names = {name: tuple(others) for name, others in aliases(module).items()}
-    return Network(module.eval(), signature, names, kept, open=(0, 1))
+    return Network(module.eval(), signature, names, kept, open=TOKENS)
 
 
 def example(model: HfModel) -> NDArray[np.int64]:

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from lottoc.frontends.exporting import BATCH
 from lottoc.frontends.torch_model import TorchModel
 from lottoc.signature import Layer, Signature
 from lottoc.training.module import aliases, load_model, named_tensors
@@ -47,8 +48,8 @@ class Network:
     """Masks by layer, True where a weight is kept."""
     cuts: Mapping[str, Cut] = field(default_factory=dict)
     """By layer what is left of it, where dead units have left the program."""
-    open: tuple[int, ...] = (0,)
-    """Dimensions of the input that may be of any length."""
+    open: Mapping[int, str] = field(default_factory=lambda: BATCH)
+    """Dimensions of the input that may be of any length, and what they are called."""
 
     def weight(self, layer: Layer) -> torch.Tensor:
         """A layer's masked weight, canonical."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import fx, nn
 
-from lottoc.frontends.exporting import check_open_batch, export_failed, silence
+from lottoc.frontends.exporting import BATCH, check_open, export_failed, silence
 from lottoc.runtime.load import NOTES
 from lottoc.training.settings import fixed_threads
 
@@ -18,9 +19,9 @@ KEPT_META = ("val", "tensor_meta")
 
 
 def exported(
-    module: nn.Module | fx.GraphModule, like: torch.Tensor, open: tuple[int, ...] = (0,)
+    module: nn.Module | fx.GraphModule, like: torch.Tensor, open: Mapping[int, str] = BATCH
 ) -> torch.export.ExportedProgram:
-    """A module as a program, some dimensions of its input left `open`, the batch size first.
+    """A module as a program, the dimensions of its input that `open` names left open.
 
     `like` has the shape and type of the input.
 
@@ -36,17 +37,18 @@ def exported(
             )
     except Exception as error:  # the exporter raises whatever its many parts raise
         raise export_failed(error) from error
-    check_open_batch(size for size in _batches(program) if isinstance(size, int))
+    check_open(_ends(program), open)
     return program
 
 
-def _batches(program: torch.export.ExportedProgram) -> list[Any]:
-    """The first dimensions of the input and of the first output."""
+def _ends(program: torch.export.ExportedProgram) -> list[list[int | None]]:
+    """The shapes of the input and of the first output, None where a dimension is open."""
     nodes = list(program.graph.nodes)
     end: Any = nodes[-1].args[0]
     ends = [[node for node in nodes if node.op == "placeholder"][-1], end[0]]
     values = [node.meta.get("val") for node in ends if isinstance(node, fx.Node)]
-    return [value.shape[0] for value in values if torch.is_tensor(value) and value.dim()]
+    shapes = [value.shape for value in values if torch.is_tensor(value)]
+    return [[size if isinstance(size, int) else None for size in shape] for shape in shapes]
 
 
 def save(program: torch.export.ExportedProgram, notes: str, path: Path) -> None:

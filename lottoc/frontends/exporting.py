@@ -8,7 +8,7 @@ import logging
 import re
 import traceback
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -47,14 +47,33 @@ def _place(error: BaseException, said: str) -> str:
     return ""
 
 
-def check_open_batch(fixed: Iterable[int]) -> None:
-    """Refuse a model whose input or output has a first dimension of one size only."""
-    for size in fixed:
-        raise input_error(
-            "export-batch",
-            f"the model takes batches of {size} only",
-            help=("write forward() so that it takes any number of examples: x.shape[0], not 2",),
-        )
+BATCH: Mapping[int, str] = {0: "batch"}
+"""What is open of the input of a network, by dimension: how many examples."""
+
+TOKENS: Mapping[int, str] = {0: "batch", 1: "length"}
+"""The same of a language model, and how many tokens an example has."""
+
+
+def check_open(shapes: Iterable[Sequence[int | None]], open: Mapping[int, str]) -> None:
+    """Refuse a model whose inputs or outputs, by shape, fix a dimension that is to be `open`."""
+    for shape in shapes:
+        for axis, name in open.items():
+            size = shape[axis] if axis < len(shape) else None
+            if size is None:
+                continue
+            if name == "length":
+                raise input_error(
+                    "export-batch",
+                    f"the model takes {size} tokens at a time only",
+                    help=('write a folder of transformers:  emit hf "pruned" { … }',),
+                )
+            raise input_error(
+                "export-batch",
+                f"the model takes batches of {size} only",
+                help=(
+                    "write forward() so that it takes any number of examples: x.shape[0], not 2",
+                ),
+            )
 
 
 @contextlib.contextmanager

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
+import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from lottoc.diagnostics import input_error
-from lottoc.frontends.exporting import check_open_batch, export_failed, silence
+from lottoc.frontends.exporting import BATCH, check_open, export_failed, silence
 from lottoc.frontends.torch_names import graphs, restore_names
 from lottoc.signature import Signature
 from lottoc.training.module import aliases, load_model
@@ -33,20 +35,41 @@ def export_onnx(
 ) -> None:
     """Write `model` with the weights of `state`, in evaluation mode, batch size left open.
 
-    `sample` is a batch of examples as the network takes them. Batch norm may be merged into the
-    layer before it, which scales rows of that layer; zeros stay zeros. Layers that forward() does
-    not use are left out. Raises `InputError`: export-failed where torch cannot export the model,
-    export-batch where the network fixes the size of its batch, export-layer where a layer that is
-    used does not survive, state-mismatch.
+    See `export_module`. Raises `InputError`: what that raises, state-mismatch.
     """
     load_model(model, state)
-    program = _exported(model.eval(), sample)
-    proto = program.model_proto
-    ends = (proto.graph.input[0], proto.graph.output[0])
-    batches = [end.type.tensor_type.shape.dim[0] for end in ends]
-    check_open_batch(batch.dim_value for batch in batches if batch.HasField("dim_value"))
-    names, used = aliases(model), _used_parameters(program)
     weights = {name: array for name, array in state.part(MODEL).items() if array.ndim > 1}
+    export_module(model.eval(), weights, sample, path, signature)
+
+
+def export_module(
+    model: nn.Module,
+    weights: Mapping[str, NDArray[Any]],
+    sample: NDArray[np.generic],
+    path: Path,
+    signature: Signature,
+    open: Mapping[int, str] = BATCH,
+    output: str | None = None,
+) -> None:
+    """Write `model` as it stands, with the dimensions of its input left open that `open` names.
+
+    `sample` is a batch of examples as the network takes them, `weights` are the values of what has
+    more than one dimension, by the names in `aliases`, and `output` is a name for what the network
+    gives. Batch norm may be merged into the layer before it, which scales rows of that layer; zeros
+    stay zeros. Layers that forward() does not use are left out. Raises `InputError`: export-failed
+    where torch cannot export the model, export-batch where the network fixes the size of what is to
+    be open, export-layer where a layer that is used does not survive.
+    """
+    program = _exported(model, sample, tuple(open), output)
+    proto = program.model_proto
+    shapes = [
+        end.type.tensor_type.shape.dim for end in (proto.graph.input[0], proto.graph.output[0])
+    ]
+    check_open(
+        [[d.dim_value if d.HasField("dim_value") else None for d in shape] for shape in shapes],
+        open,
+    )
+    names, used = aliases(model), _used_parameters(program)
     lost = restore_names(proto.graph, weights, names)
     for name in [f"{layer.name}.weight" for layer in signature]:
         if name in lost and used.intersection(names[name]):
@@ -56,10 +79,13 @@ def export_onnx(
                 help=("use the layer by calling it, not through its weight",),
             )
     _strip(proto)
+    _name_open(proto.graph, open)
     _write(proto, path)
 
 
-def _exported(model: nn.Module, sample: NDArray[np.generic]) -> torch.onnx.ONNXProgram:
+def _exported(
+    model: nn.Module, sample: NDArray[np.generic], open: tuple[int, ...], output: str | None
+) -> torch.onnx.ONNXProgram:
     if importlib.util.find_spec("onnxscript") is None:
         raise input_error(
             "export-failed",
@@ -74,7 +100,8 @@ def _exported(model: nn.Module, sample: NDArray[np.generic]) -> torch.onnx.ONNXP
                 model,
                 (examples,),
                 dynamo=True,
-                dynamic_shapes=({0: torch.export.Dim.AUTO},),
+                dynamic_shapes=(dict.fromkeys(open, torch.export.Dim.AUTO),),
+                output_names=[output] if output else None,
                 verbose=False,
             )
     except Exception as error:  # the exporter raises whatever its many parts raise
@@ -101,6 +128,18 @@ def _strip(proto: onnx.ModelProto) -> None:
     for part in parts:
         part.ClearField("doc_string")
         part.ClearField("metadata_props")
+
+
+def _name_open(graph: onnx.GraphProto, open: Mapping[int, str]) -> None:
+    """Call open dimensions what they are, for the exporter numbers them."""
+    shape = graph.input[0].type.tensor_type.shape
+    new = {shape.dim[axis].dim_param: name for axis, name in open.items()}
+    for value in [*graph.input, *graph.output, *graph.value_info]:
+        for dim in value.type.tensor_type.shape.dim:
+            if dim.HasField("dim_param"):
+                dim.dim_param = re.sub(
+                    r"\w+", lambda found: new.get(found[0], found[0]), dim.dim_param
+                )
 
 
 def _write(proto: onnx.ModelProto, path: Path) -> None:

@@ -65,7 +65,7 @@ KINDS: Mapping[str, Kind] = {
 }
 
 SOURCES_OF: Mapping[str, tuple[str, ...]] = {
-    "onnx": ("onnx", "torch"),
+    "onnx": ("onnx", "torch", "hf", "gguf"),
     "fx": ("torch", "hf", "gguf"),
     "adapter": ("torch",),
     "hf": ("hf", "gguf"),

@@ -320,7 +320,7 @@ def test_kinds_of_artefacts_and_sources(tmp_path):
     text = MODEL + 'ticket t { layers = linear   pattern = 2:4 }\nemit hf "x" { ticket = t }\n'
     assert refusal(tmp_path, text) == "emit-source"
     llama(tmp_path / "llama")
-    text = text.replace('onnx("net.onnx")', 'hf("llama")').replace("emit hf", "emit onnx")
+    text = text.replace('onnx("net.onnx")', 'hf("llama")').replace("emit hf", "emit adapter")
     assert refusal(tmp_path, text) == "emit-source"
 
 

@@ -1,0 +1,38 @@
+"""A language model of transformers as a dense ONNX model, to be written under its masks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+from lottoc.backends.fx.language import example, language_network
+from lottoc.backends.onnx.pruned import Masks
+from lottoc.frontends.exporting import TOKENS
+from lottoc.frontends.hf_model import HfModel
+from lottoc.frontends.torch_export import export_module
+from lottoc.training.module import named_tensors
+
+
+def export_language(
+    model: HfModel, masks: Masks, changed: Callable[[str], NDArray[Any] | None], path: Path
+) -> None:
+    """Write the model as ONNX: `input_ids` [batch, length] in, `logits` out, both sizes open.
+
+    It computes in float32, as it was measured: onnxruntime has few kernels for narrower types on a
+    CPU. `changed` gives the weights that take the place of the file's. Layers under `masks` get a
+    weight of their own, not masked yet, so that an output layer leaves the embedding as it was.
+    Raises `InputError`: export-failed, export-batch, export-layer, hf-invalid.
+    """
+
+    def own(layer: str) -> NDArray[Any] | None:
+        new = changed(layer)
+        return model.layer(layer) if new is None and masks(layer) is not None else new
+
+    module = language_network(model, lambda layer: None, own).module.float()
+    tensors, signature = named_tensors(module), model.signature
+    names = [f"{layer.name}.weight" for layer in signature]
+    weights = {name: tensors[name].detach().numpy() for name in names}
+    export_module(module, weights, example(model), path, signature, TOKENS, "logits")
