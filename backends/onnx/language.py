@@ -9,7 +9,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from lottoc.backends.fx.language import example, language_network
-from lottoc.backends.onnx.pruned import Masks
+from lottoc.backends.fx.network import Masks
 from lottoc.frontends.exporting import TOKENS
 from lottoc.frontends.hf_model import HfModel
 from lottoc.frontends.torch_export import export_module
