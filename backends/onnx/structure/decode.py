@@ -51,19 +51,19 @@ def find_grouped(
         node, stored = convolutions.get(name), found.get(name)
         if node is None or stored is None:
             raise Damaged(f'the groups of layer "{note.layer}" are missing')
-        gather = producers.get(node.inputs[0])
-        result[name] = _found(file, note.layer, note.group, node, gather, stored)
+        index = _index(node, producers, name)
+        result[name] = _found(file, note.layer, note.group, node, index, stored)
     return result
 
 
 def _found(
-    file: OnnxFile, name: str, note: GroupNote, node: Node, gather: Node | None, stored: Found
+    file: OnnxFile, name: str, note: GroupNote, node: Node, index: str | None, stored: Found
 ) -> FoundGroups:
     groups = node.integer("group", 1)
     outputs, per_group = stored.stored.dims[:2]
     if groups < 1 or outputs % groups:
         raise Damaged(f'layer "{name}" has {outputs} rows in {groups} groups')
-    read = _channels(file, gather, note, groups * per_group)
+    read = _channels(file, index, note, groups * per_group)
 
     def decode() -> Flat:
         dense = _dense(stored.value(), read.reshape(groups, per_group), note)
@@ -79,18 +79,29 @@ def _found(
     return FoundGroups(weight, value, outputs // groups)
 
 
-def _channels(
-    file: OnnxFile, gather: Node | None, note: GroupNote, count: int
-) -> NDArray[np.int64]:
+def _index(node: Node, producers: Mapping[str, Node], name: str) -> str | None:
+    """The constant that says which channels a convolution reads; None where it reads them all.
+
+    One row at a time is picked by GatherElements, its places repeated for as many rows as come.
+    """
+    gather = producers.get(node.inputs[0])
+    if gather is not None and gather.name.startswith(f"{name}.places"):
+        gather = producers.get(gather.inputs[0])
+    if gather is None or not gather.name.startswith(f"{name}.gathered"):
+        return None
+    expand = producers.get(gather.inputs[1])
+    return gather.inputs[1] if expand is None else expand.inputs[0]
+
+
+def _channels(file: OnnxFile, name: str | None, note: GroupNote, count: int) -> NDArray[np.int64]:
     """Which channel of the layer's input each channel of the convolution is."""
-    own = gather is not None and gather.name.startswith(f"{note.weight}.groups.gathered")
-    if gather is None or not own:
+    if name is None:
         places = np.arange(count)
     else:
-        index = file.initializers.get(gather.inputs[1])
+        index = file.initializers.get(name)
         if index is None or index.data_type != schema.DataType.INT32 or index.extent is None:
             raise Damaged(f'the channels of "{note.weight}" are missing')
-        places = index.read().astype(np.int64)
+        places = index.read().astype(np.int64).reshape(-1)
     if note.channels is not None:
         length = 1 + max(int(note.channels.max()), int(places.max(initial=0)))
         channel_at = np.full(length, -1)

@@ -53,9 +53,12 @@ class _Job:
         return max(sites, key=lambda site: site.rows(1))
 
 
-def lower_groups(model: ir.Model, weights: Iterable[str], worth: Worth) -> Lowered:
+def lower_groups(
+    model: ir.Model, weights: Iterable[str], worth: Worth, *, one_row: bool = False
+) -> Lowered:
     """Rewrite those of the named weights' layers in the main graph that are worth it, in place.
 
+    With `one_row` what has no axis but batch and channels is made fast for a batch of one.
     Shapes must have been inferred; weights are initializers and hold zeros where they are pruned.
     """
     lowered, jobs, names = Lowered(), list[_Job](), frozenset(weights)
@@ -66,7 +69,7 @@ def lower_groups(model: ir.Model, weights: Iterable[str], worth: Worth) -> Lower
             lowered.refused[name] = str(reason)
     jobs = _worthwhile(model.graph, jobs, worth, lowered)
     if jobs:
-        _Rewrite(model.graph, jobs, names, lowered).run()
+        _Rewrite(model.graph, jobs, names, lowered, one_row).run()
         RemoveUnusedNodesPass()(model)
     return lowered
 
@@ -117,11 +120,16 @@ class _Rewrite:
     """Walks the graph once, from front to back."""
 
     def __init__(
-        self, graph: ir.Graph, jobs: list[_Job], kept: frozenset[str], lowered: Lowered
+        self,
+        graph: ir.Graph,
+        jobs: list[_Job],
+        kept: frozenset[str],
+        lowered: Lowered,
+        one_row: bool,
     ) -> None:
         self.graph, self.lowered = graph, lowered
         self.build = Builder(graph)
-        self.twins = Twins(self.build)
+        self.twins = Twins(self.build, one_row)
         self.follower = Follower(self.twins, kept)
         self.jobs = {r.node: (job, r) for job in jobs for r in job.readings}
         self.weights: dict[str, ir.Value] = {}
@@ -162,8 +170,15 @@ class _Rewrite:
         node, grouping, is_conv = read.node, job.grouping, read.node.op_type == "Conv"
         source = node.inputs[0]
         assert source is not None
-        twin = self.twins.twin(source, Layout.PLAIN if is_conv else Layout.TURNED, node)
+        row = self.twins.one_row and not is_conv and rank(source) == 2
+        plain = is_conv or row
+        twin = self.twins.twin(source, Layout.PLAIN if plain else Layout.TURNED, node)
         gathered = self._gather(job, node, twin)
+        axis = [self.build.integers([2], "lottoc.place")] if row else []
+        if row:
+            gathered = self.build.node(
+                node, "Unsqueeze", [gathered, *axis], f"{job.name}.groups.places"
+            )
         attributes = {"group": ir.AttrInt64("group", grouping.groups)}
         if is_conv:
             kept = ("auto_pad", "dilations", "kernel_shape", "pads", "strides")
@@ -176,6 +191,8 @@ class _Rewrite:
             inputs.append(self.build.constant(bias, f"{job.name}.groups.bias"))
         name = f"{read.output.name}.twin"
         result = self.build.node_with(node, "Conv", inputs, name, attributes)
+        if row:
+            result = self.build.node(node, "Squeeze", [result, *axis], f"{read.output.name}.row")
         result.type = read.output.type
         layer = self.lowered.layers[job.name]
         length = rank(read.output) or twin.rank
@@ -190,9 +207,8 @@ class _Rewrite:
         self.lowered.layers.setdefault(job.name, layer)
         if twin.order is None and np.array_equal(channels, np.arange(grouping.inputs)):
             return twin.value
-        index = self.build.constant(channels.astype(np.int32), f"{job.name}.groups.channels")
-        name = f"{job.name}.groups.gathered"
-        return self.build.node(node, "Gather", [twin.value, index], name, axis=1)
+        index, name = f"{job.name}.groups.channels", f"{job.name}.groups.gathered"
+        return self.twins.pick(twin, channels, index, node, name)
 
     def _weight(self, job: _Job, *, expand: bool) -> ir.Value:
         """One initializer, however many nodes read it."""

@@ -50,6 +50,7 @@ def rewrite(
     """
     import onnx_ir as ir
 
+    from lottoc.backends.onnx.structure.cost import Rule
     from lottoc.backends.onnx.structure.dead_units import remove_dead_units
     from lottoc.backends.onnx.structure.grouped import Lowered, lower_groups
     from lottoc.backends.onnx.structure.grouping import grouped_name
@@ -61,7 +62,10 @@ def rewrite(
     if asked:
         reordered = reorder(program, asked)
     removal = remove_dead_units(program, frozenset(orders))
-    lowered = lower_groups(program, names, worth) if worth is not None else Lowered()
+    lowered = Lowered()
+    if worth is not None:
+        one_row = isinstance(worth, Rule) and worth.one_row
+        lowered = lower_groups(program, names, worth, one_row=one_row)
     groups = lowered.layers
     if not removal.layers and not groups and not asked:
         return None
