@@ -66,7 +66,16 @@ class Follower:
         if source not in self.twins.only or any(v in self.twins.only for v in settings):
             return False
         twin = self.twins.only[source]
-        self.rebuild(node, [twin.value, *settings], twin)
+        made = twin.value.producer()
+        if made is None or made not in self.twins.rows_made:
+            self.rebuild(node, [twin.value, *settings], twin)
+            return True
+        # next to the convolution, which onnxruntime then computes it with
+        place, axis = made.inputs
+        self.rebuild(node, [place, *settings], twin)
+        inner = self.twins.only[node.outputs[0]]
+        row = self.twins.row(inner.value, axis, f"{node.outputs[0].name}.row", node)
+        self.twins.put(node.outputs[0], replace(inner, value=row))
         return True
 
     def binary(self, node: ir.Node) -> bool:

@@ -23,7 +23,7 @@ from lottoc.backends.onnx.structure.grouping import (
     no_groups,
 )
 from lottoc.backends.onnx.structure.layers import Reading, reading
-from lottoc.backends.onnx.structure.layout import Layout, Twin, Twins
+from lottoc.backends.onnx.structure.layout import Layout, Twin, Twins, batch_of
 from lottoc.backends.onnx.structure.operators import constant, rank
 
 
@@ -192,11 +192,12 @@ class _Rewrite:
         name = f"{read.output.name}.twin"
         result = self.build.node_with(node, "Conv", inputs, name, attributes)
         if row:
-            result = self.build.node(node, "Squeeze", [result, *axis], f"{read.output.name}.row")
+            result = self.twins.row(result, axis[0], f"{read.output.name}.row", node)
         result.type = read.output.type
         layer = self.lowered.layers[job.name]
         length = rank(read.output) or twin.rank
-        return Twin(result, twin.layout, length, grouping.outputs, layer.rows, grouping.rows.size)
+        size, batch = grouping.rows.size, batch_of(read.output)
+        return Twin(result, twin.layout, length, grouping.outputs, layer.rows, size, batch)
 
     def _gather(self, job: _Job, node: ir.Node, twin: Twin) -> ir.Value:
         grouping = job.grouping

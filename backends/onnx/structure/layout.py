@@ -50,11 +50,19 @@ class Twin:
     channels: int
     order: Order | None = None
     length: int = 0
+    batch: str = ""
+    """What the graph calls the length of the value's first axis, which others share by name."""
 
     @property
     def is_the_value(self) -> bool:
         """Whether there is nothing to put right."""
         return self.layout is Layout.PLAIN and self.order is None
+
+
+def batch_of(value: ir.Value) -> str:
+    """The name of the length of a value's first axis; empty if it has none."""
+    first = value.shape[0] if value.shape else None
+    return (first.value or "") if isinstance(first, ir.SymbolicDim) else ""
 
 
 @dataclass
@@ -69,7 +77,9 @@ class Twins:
     restored: dict[ir.Value, ir.Value] = field(default_factory=dict)
     made: dict[tuple[ir.Value, Layout], Twin] = field(default_factory=dict)
     """Twins of values that exist."""
-    rows: dict[ir.Value, ir.Value] = field(default_factory=dict)
+    rows: dict[ir.Value | str, ir.Value] = field(default_factory=dict)
+    rows_made: set[ir.Node] = field(default_factory=set)
+    """What makes a row of a convolution's output."""
 
     def twin(self, value: ir.Value, layout: Layout, before: ir.Node) -> Twin:
         """The twin of a value in a layout; its channels may be in any order."""
@@ -89,7 +99,7 @@ class Twins:
             value = self.restore(value, before)
         length = rank(value) or 0
         if layout is Layout.PLAIN:
-            return Twin(value, layout, length, size(value, 1) or 0)
+            return Twin(value, layout, length, size(value, 1) or 0, batch=batch_of(value))
         turn = self._turn_rows if length == 2 else self._turn_places
         return Twin(turn(value, before), layout, length, size(value, length - 1) or 0)
 
@@ -164,7 +174,7 @@ class Twins:
     ) -> ir.Value:
         """The channels at these places of a twin; `index` and `name` are names for what is made.
 
-        One row is picked by GatherElements, four times as fast there as Gather in onnxruntime
+        One row is picked by GatherElements, nearly three times as fast there as Gather in onnxruntime
         (`benchmarks/one_row.py`), but slower for many.
         """
         value, name = twin.value, name or f"{twin.value.name}.ordered"
@@ -172,20 +182,29 @@ class Twins:
             numbers = self.build.constant(places.astype(np.int32), index)
             return self.build.node(before, "Gather", [value, numbers], name, axis=1)
         numbers = self.build.constant(places.astype(np.int32)[None], index)
-        rows = self._rows(value, before)
+        rows = self._rows(twin, before)
         each = self.build.node(before, "Expand", [numbers, rows], f"{name}.places")
         return self.build.node(before, "GatherElements", [value, each], name, axis=1)
 
-    def _rows(self, value: ir.Value, before: ir.Node | None) -> ir.Value:
+    def row(self, value: ir.Value, axis: ir.Value | None, name: str, before: ir.Node) -> ir.Value:
+        """[b, c] of a convolution's [b, c, 1]."""
+        result = self.build.node(before, "Squeeze", [value, axis], name)
+        made = result.producer()
+        assert made is not None
+        self.rows_made.add(made)
+        return result
+
+    def _rows(self, twin: Twin, before: ir.Node | None) -> ir.Value:
         """[rows, 1] of a value of two axes."""
-        if value not in self.rows:
+        value, key = twin.value, twin.batch or twin.value
+        if key not in self.rows:
             name = f"{value.name}.rows"
             shape = self.build.node(before, "Shape", [value], f"{name}.shape")
             shape.type = ir.TensorType(ir.DataType.INT64)
             ends = [self.build.integers([at], "lottoc.at") for at in (0, 1)]
             first = self.build.node(before, "Slice", [shape, *ends], f"{name}.first")
-            self.rows[value] = self.build.node(before, "Concat", [first, ends[1]], name, axis=0)
-        return self.rows[value]
+            self.rows[key] = self.build.node(before, "Concat", [first, ends[1]], name, axis=0)
+        return self.rows[key]
 
     def restore(self, value: ir.Value, before: ir.Node | None) -> ir.Value:
         """The value itself, for whoever cannot work on its twin."""

@@ -47,10 +47,10 @@ def grouped(net: Network, rows: int, columns: int, kernel: tuple[int, ...] = ())
     return weight * mask.reshape(rows, columns, *(1,) * len(kernel))
 
 
-def lower(proto: onnx.ModelProto) -> tuple[onnx.ModelProto, int]:
+def lower(proto: onnx.ModelProto, one_row: bool = False) -> tuple[onnx.ModelProto, int]:
     model = ShapeInferencePass()(ir.from_proto(proto)).model
     names = frozenset(tensor.name for tensor in proto.graph.initializer)
-    done = lower_groups(model, names, lambda shape, grouping: True)
+    done = lower_groups(model, names, lambda shape, grouping: True, one_row=one_row)
     result = ir.to_proto(model)
     onnx.checker.check_model(result, full_check=True)
     return result, len(done.layers)
@@ -95,10 +95,11 @@ def mlp(seed: int, depth: int = 3) -> onnx.ModelProto:
     return net.proto({"x": ["batch", 24]}, {x: ["batch", columns]})
 
 
+@pytest.mark.parametrize("one_row", [False, True])
 @pytest.mark.parametrize("seed", range(10))
-def test_rows(seed: int) -> None:
+def test_rows(seed: int, one_row: bool) -> None:
     proto = mlp(seed)
-    result, layers = lower(proto)
+    result, layers = lower(proto, one_row)
     assert layers == 3
     same(proto, result, (1, 24), (7, 24))
     x = np.random.default_rng(0).standard_normal((2, 24)).astype(np.float32)
@@ -114,6 +115,18 @@ def test_a_chain_is_turned_twice_and_put_in_order_once() -> None:
     assert ops["Transpose"] == 2
     assert ops["Conv"] == 3
     assert ops["Gather"] <= 4
+
+
+def test_one_row_is_never_turned_and_its_activations_stay_beside_the_convolutions() -> None:
+    """What is made for a batch of one picks channels by GatherElements; any batch is right."""
+    result, _ = lower(mlp(0), one_row=True)
+    ops = Counter(node.op_type for node in result.graph.node)
+    assert ops["Transpose"] == ops["Gather"] == 0
+    assert 1 <= ops["GatherElements"] <= 4
+    assert ops["Shape"] == 1
+    producers = {node.output[0]: node.op_type for node in result.graph.node}
+    relus = [node for node in result.graph.node if node.op_type == "Relu"]
+    assert {producers[relu.input[0]] for relu in relus} <= {"Conv", "Add"}
 
 
 def block(seed: int) -> onnx.ModelProto:
@@ -150,10 +163,11 @@ def block(seed: int) -> onnx.ModelProto:
     return net.proto({"x": ["batch", "places", c]}, {x: ["batch", "places", c]})
 
 
+@pytest.mark.parametrize("one_row", [False, True])
 @pytest.mark.parametrize("seed", range(10))
-def test_transformer_blocks(seed: int) -> None:
+def test_transformer_blocks(seed: int, one_row: bool) -> None:
     proto = block(seed)
-    result, layers = lower(proto)
+    result, layers = lower(proto, one_row)
     assert layers == 7
     same(proto, result, (1, 5, 16), (3, 9, 16), (2, 1, 16))
 
@@ -182,10 +196,11 @@ def convolutions(seed: int) -> onnx.ModelProto:
     return net.proto({"x": ["batch", 6, 10, 10]}, {x: ["batch", 5]})
 
 
+@pytest.mark.parametrize("one_row", [False, True])
 @pytest.mark.parametrize("seed", range(10))
-def test_convolutions(seed: int) -> None:
+def test_convolutions(seed: int, one_row: bool) -> None:
     proto = convolutions(seed)
-    result, layers = lower(proto)
+    result, layers = lower(proto, one_row)
     assert layers >= 6
     same(proto, result, (1, 6, 10, 10), (3, 6, 10, 10))
 
