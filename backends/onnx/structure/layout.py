@@ -174,7 +174,7 @@ class Twins:
     ) -> ir.Value:
         """The channels at these places of a twin; `index` and `name` are names for what is made.
 
-        One row is picked by GatherElements, nearly three times as fast there as Gather in onnxruntime
+        One row is picked by GatherElements, nearly three times as fast as Gather is for it
         (`benchmarks/one_row.py`), but slower for many.
         """
         value, name = twin.value, name or f"{twin.value.name}.ordered"
