@@ -7,7 +7,6 @@ JOB is a JSON file, see `Job`; the answer is one line of JSON, see `Answer`.
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 import sys
 from dataclasses import asdict, dataclass
@@ -80,7 +79,9 @@ def do(job: Job) -> Answer:
         if job.step == "check":
             _check(job.model)
         else:
-            session = _session(job)
+            # onnxruntime reads these bytes where they are while it makes the session.
+            swap = Path(job.swap).read_bytes() if job.swap else b""
+            session = _session(job, swap)
             answer.failed = "run"
             (_make_up if job.step == "make-up" else _run)(session, job, answer)
         answer.failed = ""
@@ -97,7 +98,7 @@ def _check(path: str) -> None:
     onnx.checker.check_model(path)
 
 
-def _session(job: Job) -> Any:
+def _session(job: Job, swap: bytes) -> Any:
     import onnxruntime
 
     onnxruntime.set_default_logger_severity(4)
@@ -111,7 +112,7 @@ def _session(job: Job) -> Any:
         options.add_session_config_entry(DATA_FOLDER, job.data)
         model = Path(job.model).read_bytes()
     if job.swap:
-        model = _swapped(options, job, model)
+        model = _swapped(options, job, swap, model)
     # Optimized, two ways to store one weight may be given to different kernels. Folding would also
     # keep every intermediate of every decoder until the end of loading, six times the weights.
     level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
@@ -119,14 +120,13 @@ def _session(job: Job) -> Any:
     return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
-def _swapped(options: Any, job: Job, model: str | bytes) -> str | bytes:
+def _swapped(options: Any, job: Job, swap: bytes, model: str | bytes) -> str | bytes:
     """The model to load, with other external data; Python got the call for that in 2025."""
     take = getattr(options, "add_external_initializers_from_files_in_memory", None)
     if take is not None:
-        swap = Path(job.swap).read_bytes()
         take([job.location], [swap], [len(swap)])
         return model
-    shutil.copyfile(job.swap, Path(job.folder) / job.location)
+    (Path(job.folder) / job.location).write_bytes(swap)
     options.add_session_config_entry(DATA_FOLDER, job.folder)
     return Path(job.model).read_bytes()
 

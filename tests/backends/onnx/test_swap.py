@@ -15,7 +15,7 @@ from onnx_toys import CONV, LINEAR, Toy, build, random_mask, run
 
 from lottoc.backends.onnx import Other, emit_core, inspect, verify_core
 from lottoc.backends.onnx.alone import check_alone
-from lottoc.backends.onnx.run import Job, _swapped
+from lottoc.backends.onnx.run import Job, _swapped, do
 from lottoc.backends.onnx.swap import swap_path
 from lottoc.diagnostics import InputError, LottoError
 from lottoc.frontends.onnx_model import open_onnx
@@ -209,6 +209,38 @@ def test_a_runtime_without_the_call_is_given_a_folder(tmp_path: Path) -> None:
             options.add_session_config_entry(key, value)
 
     options = onnxruntime.SessionOptions()
-    session = onnxruntime.InferenceSession(_swapped(Options(), job, job.model), options)
+    session = onnxruntime.InferenceSession(
+        _swapped(Options(), job, Path(job.swap).read_bytes(), job.model), options
+    )
     given = session.run(None, toy.inputs[0])[0]
     np.testing.assert_allclose(given, swapped(output, 2, toy.inputs[0]), rtol=1e-5, atol=1e-6)
+
+
+def test_a_runtime_is_given_bytes_that_stay_until_it_has_read_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """onnxruntime keeps a pointer alone: bytes that are freed too early become any weights."""
+    toy = build("gemm", 12, 9)
+    core, others = family(toy, 0.2, (0.3, 0.1), tmp_path)
+    output, _ = write(toy, core, others, tmp_path)
+    freed: list[int] = []
+
+    class Watched(bytes):
+        def __del__(self) -> None:
+            freed.append(len(self))
+
+    read, make = Path.read_bytes, onnxruntime.InferenceSession
+    monkeypatch.setattr(
+        Path, "read_bytes", lambda path: (Watched if ".swap" in path.name else bytes)(read(path))
+    )
+
+    def session(*arguments: object, **options: object) -> object:
+        assert not freed
+        return make(*arguments, **options)
+
+    monkeypatch.setattr(onnxruntime, "InferenceSession", session)
+    (tmp_path / "job").mkdir()
+    where = (f"{output.name}.swap", f"{output}.2.swap")
+    answer = do(Job(str(output), str(tmp_path / "job"), "o", "make-up", "", *where))
+    assert answer.reason == ""
+    assert answer.trials
