@@ -102,8 +102,11 @@ def check_emit(
     path = _artefact_path(reader, block, kind)
     said = keys["ticket"].value if "ticket" in keys else None
     ticket = ticket_name(said) if said is not None else None
+    if isinstance(said, syntax.Attribute) and isinstance(said.base, syntax.Name):
+        ticket = f"{said.base.value}.{said.name}"
     if said is not None and ticket is None:
-        reader.mismatch(said, "the name of a ticket")
+        help = "a split has tickets too, as  digits.core  and  digits.specialist(1)"
+        reader.mismatch(said, "the name of a ticket", help=help)
         return None
     if said is not None and ticket not in names:
         reader.unknown(str(ticket), names, "ticket", said.span)
@@ -193,9 +196,8 @@ def _swaps(
         if given not in known:
             what = f"emit {given}" if key == "swap" else f"{key} = {given}"
             message = f"{what} has no weights that can be swapped"
-            help = (
-                f"leave swap out, or take {key if key != 'swap' else 'emit'} {' or '.join(known)}"
-            )
+            word = "emit" if key == "swap" else f"{key} ="
+            help = f"leave swap out, or take  {word} {' | '.join(known)}"
             reader.findings.error("swap-unsuited", message, keys[key].span, help=help)
             return ()
     found: list[str] = []

@@ -56,9 +56,11 @@ def check_sanity(
         for control, seed in named.items():
             twin = _control(block.name, control, seed, ticket)
             if twin is None:
+                found = ticket.found
+                how = "is given" if found is None else f"is chosen by {found.method_name} itself"
                 reader.findings.error(
                     "no-inversion",
-                    f'the mask of "{ticket.name}" is given: there is no criterion to invert',
+                    f'the mask of "{ticket.name}" {how}: there is no criterion to invert',
                     Label(place),
                     help="leave invert out of controls, or the ticket out of tickets",
                 )
@@ -151,7 +153,7 @@ def _control(block: str, control: str, seed: int, ticket: Ticket) -> Ticket | No
         case "reinit":
             return replace(twin, start=Start("reinit", seed))
         case _:
-            if ticket.found is None:
+            if ticket.found is None or not getattr(ticket.found.method, "takes_scores", True):
                 return None
             inverted = replace(ticket.found, inverted=not ticket.found.inverted)
             return replace(twin, found=inverted, mask=None, start=ticket.start)

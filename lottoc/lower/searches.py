@@ -84,10 +84,12 @@ def _space(reader: Reader, value: syntax.Value) -> dict[str, tuple[Value, ...]]:
         if argument.name is None:
             reader.mismatch(argument.value, "choices by the name of an argument")
             continue
+        before = len(reader.findings.errors)
         found = [
             v for part in reader.items(argument.value, lambda i: _values(reader, i)) for v in part
         ]
-        if len({*map(repr, found)}) != len(found) or not found:
+        unread = len(reader.findings.errors) > before
+        if not unread and len({*map(repr, found)}) != max(len(found), 1):
             message = f"{argument.name} has no choice" if not found else "a choice stands twice"
             reader.findings.error("wrong-type", message, argument.value.span)
         space[argument.name] = tuple(found)

@@ -31,8 +31,8 @@ def check_stability(
     trainings: Mapping[str, Training],
 ) -> Stability | None:
     """What a block asks for; None after an error."""
-    keys = entries(reader, block)
     before = len(reader.findings.errors)
+    keys = entries(reader, block)
     steps = reader.durations(keys["at"].value) if "at" in keys else []
     copies = reader.integer(keys["copies"].value, least=2) if "copies" in keys else COPIES
     points = reader.integer(keys["points"].value, least=3) if "points" in keys else POINTS
