@@ -4,7 +4,7 @@
 
 `efficientnet` prunes three of four weights of EfficientNet-Lite0's 1x1 convolutions (224 x 224
 images; examples/efficientnet/prepare.py first), `mlp` trains the MLP of examples/mlp from some
-seeds, whose accuracies are kept, and times the first, as compiled for one image and for many.
+seeds, whose accuracies are kept, and times the first.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[1]
 LOTTOC = [sys.executable, "-m", "lottoc.cli"]
 CASES = {
     "efficientnet": ("efficientnet-75.lotto", {"efficientnet-75.onnx": "1,8"}),
-    "mlp": ("mlp.lotto", {"grouped.onnx": "1,16,128", "single.onnx": "1"}),
+    "mlp": ("mlp.lotto", {"grouped.onnx": "1,16,128"}),
 }
 
 

@@ -4,8 +4,8 @@
 
 1,248 of 784 channels, what an MLP's first layer reads in 16 groups, on one thread. Gather works
 on channel-major values, as groups do for many rows; GatherElements on rows, its places repeated
-(Expand) for as many rows as come, as groups do where `batch = 1`. Times are medians of single
-runs, the call included.
+(Expand) for as many rows as come, as groups do in models for one row alone. Times are medians of
+single runs, the call included.
 """
 
 from __future__ import annotations

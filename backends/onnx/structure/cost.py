@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from lottoc.backends.onnx.structure.grouping import Grouping
@@ -66,11 +66,6 @@ class Rule:
     batches: tuple[int, ...] = (1,)
     always: bool = False
 
-    @property
-    def one_row(self) -> bool:
-        """Whether no other batch size is named than one."""
-        return max(self.batches) == 1
-
     def __call__(self, site: Site, grouping: Grouping) -> bool:
         """Whether to group a layer.
 
@@ -94,16 +89,11 @@ class Rule:
         found: dict[tuple[int, int], Prediction] = {}
         for batch in self.batches:
             for costs in self.target.costs:
-                place = replace(site, turns=(0.0, 0.0)) if self._in_rows(site) else site
-                given = _predict(costs, place, grouping, batch, whole or site.shape)
+                given = _predict(costs, site, grouping, batch, whole or site.shape)
                 known = found.setdefault((batch, costs.threads), given)
                 if given.groups * known.dense > known.groups * given.dense:
                     found[batch, costs.threads] = given
         return tuple(found.values())
-
-    def _in_rows(self, site: Site) -> bool:
-        """Whether a layer works on rows as they are, and needs no transpose."""
-        return self.one_row and not site.is_conv and len(site.places) == 1
 
 
 def _predict(

@@ -50,7 +50,6 @@ def rewrite(
     """
     import onnx_ir as ir
 
-    from lottoc.backends.onnx.structure.cost import Rule
     from lottoc.backends.onnx.structure.dead_units import remove_dead_units
     from lottoc.backends.onnx.structure.grouped import Lowered, lower_groups
     from lottoc.backends.onnx.structure.grouping import grouped_name
@@ -64,8 +63,7 @@ def rewrite(
     removal = remove_dead_units(program, frozenset(orders))
     lowered = Lowered()
     if worth is not None:
-        one_row = isinstance(worth, Rule) and worth.one_row
-        lowered = lower_groups(program, names, worth, one_row=one_row)
+        lowered = lower_groups(program, names, worth, one_row=_takes_one_row(program))
     groups = lowered.layers
     if not removal.layers and not groups and not asked:
         return None
@@ -81,6 +79,12 @@ def rewrite(
         reordered.moved,
         reordered.fixed,
     )
+
+
+def _takes_one_row(program: ir.Model) -> bool:
+    """Whether a model can only be given a batch of one: its inputs say so."""
+    shapes = [value.shape for value in program.graph.inputs if value.shape]
+    return bool(shapes) and all(shape[0] == 1 for shape in shapes)
 
 
 def invalid_model(path: Path, error: Exception) -> InputError:

@@ -215,7 +215,7 @@ def test_an_inner_value_that_is_an_output_too_keeps_its_name() -> None:
     same(proto, result, (4, 6))
 
 
-def model_with_groups(folder: Path) -> tuple[Path, dict[str, Mask]]:
+def model_with_groups(folder: Path, batch: int | str = "batch") -> tuple[Path, dict[str, Mask]]:
     net = Network(np.random.default_rng(3))
     x, columns = "x", 96
     masks = {}
@@ -235,14 +235,17 @@ def model_with_groups(folder: Path) -> tuple[Path, dict[str, Mask]]:
         for group, read in parts:
             mask[group[:, None], read] = True  # every channel is read by one group
         columns = rows
-    proto = net.proto({"x": ["batch", 96]}, {x: ["batch", 64]})
+    proto = net.proto({"x": [batch, 96]}, {x: [batch, 64]})
     (folder / "dense.onnx").write_bytes(proto.SerializeToString())
     return folder / "dense.onnx", masks
 
 
+@pytest.mark.parametrize("batch", [1, "batch"])
 @pytest.mark.parametrize(("format", "values"), [("groups", "same"), ("groups", "float16")])
-def test_artefacts_are_written_so_and_verified(tmp_path: Path, format: str, values: str) -> None:
-    path, masks = model_with_groups(tmp_path)
+def test_artefacts_are_written_so_and_verified(
+    tmp_path: Path, format: str, values: str, batch: int | str
+) -> None:
+    path, masks = model_with_groups(tmp_path, batch)
     model = open_onnx(path)
     target = tmp_path / "m.onnx"
     reports = emit(model, target, masks, format=format, values=values)
