@@ -16,8 +16,8 @@ LENGTH = 128
 CAP, MARGIN = 0.85, 0.8
 """A layer is grouped if it is to take at most these shares of its time dense: each, on average.
 
-No table is exact, so an even chance is none: of the layers of `benchmarks/groups_layers.py` none
-that passes was slower than dense.
+No table is exact, so an even chance is none: by the kept times of `benchmarks/groups_layers.py`
+no layer that passes was slower than dense.
 """
 
 KERNEL_MARGIN = 0.6

@@ -82,15 +82,14 @@ def _found(
 def _index(node: Node, producers: Mapping[str, Node], name: str) -> str | None:
     """The constant that says which channels a convolution reads; None where it reads them all.
 
-    One row at a time is picked by GatherElements, its places repeated for as many rows as come.
+    Rows become [rows, channels, 1] for the convolution where they are not channel-major.
     """
     gather = producers.get(node.inputs[0])
     if gather is not None and gather.name.startswith(f"{name}.places"):
         gather = producers.get(gather.inputs[0])
     if gather is None or not gather.name.startswith(f"{name}.gathered"):
         return None
-    expand = producers.get(gather.inputs[1])
-    return gather.inputs[1] if expand is None else expand.inputs[0]
+    return gather.inputs[1]
 
 
 def _channels(file: OnnxFile, name: str | None, note: GroupNote, count: int) -> NDArray[np.int64]:

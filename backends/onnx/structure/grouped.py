@@ -23,7 +23,7 @@ from lottoc.backends.onnx.structure.grouping import (
     no_groups,
 )
 from lottoc.backends.onnx.structure.layers import Reading, reading
-from lottoc.backends.onnx.structure.layout import Layout, Twin, Twins, batch_of
+from lottoc.backends.onnx.structure.layout import Layout, Twin, Twins, has_one_row
 from lottoc.backends.onnx.structure.operators import constant, rank
 
 
@@ -53,12 +53,9 @@ class _Job:
         return max(sites, key=lambda site: site.rows(1))
 
 
-def lower_groups(
-    model: ir.Model, weights: Iterable[str], worth: Worth, *, one_row: bool = False
-) -> Lowered:
+def lower_groups(model: ir.Model, weights: Iterable[str], worth: Worth) -> Lowered:
     """Rewrite those of the named weights' layers in the main graph that are worth it, in place.
 
-    With `one_row` what has no axis but batch and channels is made fast for a batch of one.
     Shapes must have been inferred; weights are initializers and hold zeros where they are pruned.
     """
     lowered, jobs, names = Lowered(), list[_Job](), frozenset(weights)
@@ -69,7 +66,7 @@ def lower_groups(
             lowered.refused[name] = str(reason)
     jobs = _worthwhile(model.graph, jobs, worth, lowered)
     if jobs:
-        _Rewrite(model.graph, jobs, names, lowered, one_row).run()
+        _Rewrite(model.graph, jobs, names, lowered).run()
         RemoveUnusedNodesPass()(model)
     return lowered
 
@@ -125,11 +122,10 @@ class _Rewrite:
         jobs: list[_Job],
         kept: frozenset[str],
         lowered: Lowered,
-        one_row: bool,
     ) -> None:
         self.graph, self.lowered = graph, lowered
         self.build = Builder(graph)
-        self.twins = Twins(self.build, one_row)
+        self.twins = Twins(self.build)
         self.follower = Follower(self.twins, kept)
         self.jobs = {r.node: (job, r) for job in jobs for r in job.readings}
         self.weights: dict[str, ir.Value] = {}
@@ -170,7 +166,7 @@ class _Rewrite:
         node, grouping, is_conv = read.node, job.grouping, read.node.op_type == "Conv"
         source = node.inputs[0]
         assert source is not None
-        row = self.twins.one_row and not is_conv and rank(source) == 2
+        row = not is_conv and has_one_row(source)
         plain = is_conv or row
         twin = self.twins.twin(source, Layout.PLAIN if plain else Layout.TURNED, node)
         gathered = self._gather(job, node, twin)
@@ -196,8 +192,8 @@ class _Rewrite:
         result.type = read.output.type
         layer = self.lowered.layers[job.name]
         length = rank(read.output) or twin.rank
-        size, batch = grouping.rows.size, batch_of(read.output)
-        return Twin(result, twin.layout, length, grouping.outputs, layer.rows, size, batch)
+        size = grouping.rows.size
+        return Twin(result, twin.layout, length, grouping.outputs, layer.rows, size, row)
 
     def _gather(self, job: _Job, node: ir.Node, twin: Twin) -> ir.Value:
         grouping = job.grouping

@@ -50,8 +50,8 @@ class Twin:
     channels: int
     order: Order | None = None
     length: int = 0
-    batch: str = ""
-    """What the graph calls the length of the value's first axis, which others share by name."""
+    one_row: bool = False
+    """Whether the value is known to be one row of channels: two axes, the first of length 1."""
 
     @property
     def is_the_value(self) -> bool:
@@ -59,10 +59,9 @@ class Twin:
         return self.layout is Layout.PLAIN and self.order is None
 
 
-def batch_of(value: ir.Value) -> str:
-    """The name of the length of a value's first axis; empty if it has none."""
-    first = value.shape[0] if value.shape else None
-    return (first.value or "") if isinstance(first, ir.SymbolicDim) else ""
+def has_one_row(value: ir.Value) -> bool:
+    """Whether a value is [1, channels], whatever the model is given."""
+    return value.shape is not None and len(value.shape) == 2 and value.shape[0] == 1
 
 
 @dataclass
@@ -70,14 +69,11 @@ class Twins:
     """The twins of a graph's values while it is rewritten from front to back."""
 
     build: Builder
-    one_row: bool = False
-    """Whether values of two axes stay as they are, because one row at a time is all there is."""
     only: dict[ir.Value, Twin] = field(default_factory=dict)
     """Values whose producer is gone."""
     restored: dict[ir.Value, ir.Value] = field(default_factory=dict)
     made: dict[tuple[ir.Value, Layout], Twin] = field(default_factory=dict)
     """Twins of values that exist."""
-    rows: dict[ir.Value | str, ir.Value] = field(default_factory=dict)
     rows_made: set[ir.Node] = field(default_factory=set)
     """What makes a row of a convolution's output."""
 
@@ -99,7 +95,7 @@ class Twins:
             value = self.restore(value, before)
         length = rank(value) or 0
         if layout is Layout.PLAIN:
-            return Twin(value, layout, length, size(value, 1) or 0, batch=batch_of(value))
+            return Twin(value, layout, length, size(value, 1) or 0, one_row=has_one_row(value))
         turn = self._turn_rows if length == 2 else self._turn_places
         return Twin(turn(value, before), layout, length, size(value, length - 1) or 0)
 
@@ -178,13 +174,11 @@ class Twins:
         (`benchmarks/one_row.py`), but slower for many.
         """
         value, name = twin.value, name or f"{twin.value.name}.ordered"
-        if not (self.one_row and twin.layout is Layout.PLAIN and twin.rank == 2):
+        if not (twin.one_row and twin.layout is Layout.PLAIN and twin.rank == 2):
             numbers = self.build.constant(places.astype(np.int32), index)
             return self.build.node(before, "Gather", [value, numbers], name, axis=1)
         numbers = self.build.constant(places.astype(np.int32)[None], index)
-        rows = self._rows(twin, before)
-        each = self.build.node(before, "Expand", [numbers, rows], f"{name}.places")
-        return self.build.node(before, "GatherElements", [value, each], name, axis=1)
+        return self.build.node(before, "GatherElements", [value, numbers], name, axis=1)
 
     def row(self, value: ir.Value, axis: ir.Value | None, name: str, before: ir.Node) -> ir.Value:
         """[b, c] of a convolution's [b, c, 1]."""
@@ -193,18 +187,6 @@ class Twins:
         assert made is not None
         self.rows_made.add(made)
         return result
-
-    def _rows(self, twin: Twin, before: ir.Node | None) -> ir.Value:
-        """[rows, 1] of a value of two axes."""
-        value, key = twin.value, twin.batch or twin.value
-        if key not in self.rows:
-            name = f"{value.name}.rows"
-            shape = self.build.node(before, "Shape", [value], f"{name}.shape")
-            shape.type = ir.TensorType(ir.DataType.INT64)
-            ends = [self.build.integers([at], "lottoc.at") for at in (0, 1)]
-            first = self.build.node(before, "Slice", [shape, *ends], f"{name}.first")
-            self.rows[key] = self.build.node(before, "Concat", [first, ends[1]], name, axis=0)
-        return self.rows[key]
 
     def restore(self, value: ir.Value, before: ir.Node | None) -> ir.Value:
         """The value itself, for whoever cannot work on its twin."""

@@ -61,9 +61,7 @@ def rewrite(
     if asked:
         reordered = reorder(program, asked)
     removal = remove_dead_units(program, frozenset(orders))
-    lowered = Lowered()
-    if worth is not None:
-        lowered = lower_groups(program, names, worth, one_row=_takes_one_row(program))
+    lowered = lower_groups(program, names, worth) if worth is not None else Lowered()
     groups = lowered.layers
     if not removal.layers and not groups and not asked:
         return None
@@ -79,12 +77,6 @@ def rewrite(
         reordered.moved,
         reordered.fixed,
     )
-
-
-def _takes_one_row(program: ir.Model) -> bool:
-    """Whether a model can only be given a batch of one: its inputs say so."""
-    shapes = [value.shape for value in program.graph.inputs if value.shape]
-    return bool(shapes) and all(shape[0] == 1 for shape in shapes)
 
 
 def invalid_model(path: Path, error: Exception) -> InputError:

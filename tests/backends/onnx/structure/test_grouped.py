@@ -47,10 +47,10 @@ def grouped(net: Network, rows: int, columns: int, kernel: tuple[int, ...] = ())
     return weight * mask.reshape(rows, columns, *(1,) * len(kernel))
 
 
-def lower(proto: onnx.ModelProto, one_row: bool = False) -> tuple[onnx.ModelProto, int]:
+def lower(proto: onnx.ModelProto) -> tuple[onnx.ModelProto, int]:
     model = ShapeInferencePass()(ir.from_proto(proto)).model
     names = frozenset(tensor.name for tensor in proto.graph.initializer)
-    done = lower_groups(model, names, lambda shape, grouping: True, one_row=one_row)
+    done = lower_groups(model, names, lambda shape, grouping: True)
     result = ir.to_proto(model)
     onnx.checker.check_model(result, full_check=True)
     return result, len(done.layers)
@@ -79,7 +79,7 @@ def test_a_grouping_is_the_weight_again(rows: int, columns: int, groups: int, se
     assert found.groups <= max(1, len(np.unique(mask[mask.any(axis=1)], axis=0)))
 
 
-def mlp(seed: int, depth: int = 3) -> onnx.ModelProto:
+def mlp(seed: int, depth: int = 3, batch: int | str = "batch") -> onnx.ModelProto:
     net = Network(np.random.default_rng(seed))
     x, columns = "x", 24
     for layer, rows in enumerate([30, 16, 8][:depth]):
@@ -92,17 +92,18 @@ def mlp(seed: int, depth: int = 3) -> onnx.ModelProto:
             x = net.node("Gemm", x, net.constant(weight), bias, channels=rows, transB=1)
         x = net.node("Relu", x, channels=rows)
         columns = rows
-    return net.proto({"x": ["batch", 24]}, {x: ["batch", columns]})
+    return net.proto({"x": [batch, 24]}, {x: [batch, columns]})
 
 
-@pytest.mark.parametrize("one_row", [False, True])
+@pytest.mark.parametrize("batch", [1, 7, "batch"])
 @pytest.mark.parametrize("seed", range(10))
-def test_rows(seed: int, one_row: bool) -> None:
-    proto = mlp(seed)
-    result, layers = lower(proto, one_row)
+def test_rows(seed: int, batch: int | str) -> None:
+    proto = mlp(seed, batch=batch)
+    result, layers = lower(proto)
     assert layers == 3
-    same(proto, result, (1, 24), (7, 24))
-    x = np.random.default_rng(0).standard_normal((2, 24)).astype(np.float32)
+    sizes = (1, 7) if isinstance(batch, str) else (batch,)
+    same(proto, result, *[(size, 24) for size in sizes])
+    x = np.random.default_rng(0).standard_normal((sizes[-1], 24)).astype(np.float32)
     (expected,) = ReferenceEvaluator(proto).run(None, {"x": x})
     (actual,) = ReferenceEvaluator(result).run(None, {"x": x})
     np.testing.assert_allclose(actual, expected, atol=1e-4)
@@ -118,12 +119,12 @@ def test_a_chain_is_turned_twice_and_put_in_order_once() -> None:
 
 
 def test_one_row_is_never_turned_and_its_activations_stay_beside_the_convolutions() -> None:
-    """What is made for a batch of one picks channels by GatherElements; any batch is right."""
-    result, _ = lower(mlp(0), one_row=True)
+    """What can only be one row has its channels picked by GatherElements."""
+    result, _ = lower(mlp(0, batch=1))
     ops = Counter(node.op_type for node in result.graph.node)
     assert ops["Transpose"] == ops["Gather"] == 0
     assert 1 <= ops["GatherElements"] <= 4
-    assert ops["Shape"] == 1
+    assert ops["Shape"] == ops["Expand"] == 0
     producers = {node.output[0]: node.op_type for node in result.graph.node}
     relus = [node for node in result.graph.node if node.op_type == "Relu"]
     assert {producers[relu.input[0]] for relu in relus} <= {"Conv", "Add"}
@@ -163,11 +164,10 @@ def block(seed: int) -> onnx.ModelProto:
     return net.proto({"x": ["batch", "places", c]}, {x: ["batch", "places", c]})
 
 
-@pytest.mark.parametrize("one_row", [False, True])
 @pytest.mark.parametrize("seed", range(10))
-def test_transformer_blocks(seed: int, one_row: bool) -> None:
+def test_transformer_blocks(seed: int) -> None:
     proto = block(seed)
-    result, layers = lower(proto, one_row)
+    result, layers = lower(proto)
     assert layers == 7
     same(proto, result, (1, 5, 16), (3, 9, 16), (2, 1, 16))
 
@@ -196,11 +196,10 @@ def convolutions(seed: int) -> onnx.ModelProto:
     return net.proto({"x": ["batch", 6, 10, 10]}, {x: ["batch", 5]})
 
 
-@pytest.mark.parametrize("one_row", [False, True])
 @pytest.mark.parametrize("seed", range(10))
-def test_convolutions(seed: int, one_row: bool) -> None:
+def test_convolutions(seed: int) -> None:
     proto = convolutions(seed)
-    result, layers = lower(proto, one_row)
+    result, layers = lower(proto)
     assert layers >= 6
     same(proto, result, (1, 6, 10, 10), (3, 6, 10, 10))
 
