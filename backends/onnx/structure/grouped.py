@@ -14,6 +14,7 @@ from onnx_ir.passes.common import RemoveUnusedNodesPass
 from lottoc.backends.onnx.representation import Unsuitable
 from lottoc.backends.onnx.structure.builder import Builder
 from lottoc.backends.onnx.structure.cost import Site, Worth
+from lottoc.backends.onnx.structure.fold import fold_order
 from lottoc.backends.onnx.structure.follow import Follower, find_turns
 from lottoc.backends.onnx.structure.grouping import (
     GroupedLayer,
@@ -25,6 +26,7 @@ from lottoc.backends.onnx.structure.grouping import (
 from lottoc.backends.onnx.structure.layers import Reading, reading
 from lottoc.backends.onnx.structure.layout import Layout, Twin, Twins, has_one_row
 from lottoc.backends.onnx.structure.operators import constant, rank
+from lottoc.backends.onnx.structure.replace import Constants
 
 
 @dataclass
@@ -127,6 +129,7 @@ class _Rewrite:
         self.build = Builder(graph)
         self.twins = Twins(self.build)
         self.follower = Follower(self.twins, kept)
+        self.kept, self.folded = kept, Constants(graph, "ordered")
         self.jobs = {r.node: (job, r) for job in jobs for r in job.readings}
         self.weights: dict[str, ir.Value] = {}
 
@@ -137,10 +140,14 @@ class _Rewrite:
                 job, read = self.jobs[node]
                 self.twins.put(read.output, self._group(job, read))
             elif node not in adders and not self.follower.follow(node):
+                unordered = fold_order(node, self.twins, self.folded, self.kept)
+                if unordered is not None:
+                    node.replace_input_with(0, unordered)
                 self._restore_inputs(node, node)
         for at, value in enumerate(list(self.graph.outputs)):
             if value in self.twins.only:
                 self._restore_output(at, value)
+        self.folded.settle()
 
     def _restore_inputs(self, node: ir.Node, before: ir.Node) -> None:
         """For a node and the graphs inside it."""

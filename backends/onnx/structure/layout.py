@@ -191,12 +191,16 @@ class Twins:
     def restore(self, value: ir.Value, before: ir.Node | None) -> ir.Value:
         """The value itself, for whoever cannot work on its twin."""
         if value not in self.restored:
-            self.restored[value] = self._restore(value, self.only[value], before)
+            twin = self.only[value]
+            result = self.put_right(twin, before, f"{value.name}.restored")
+            if not twin.is_the_value:
+                result.shape, result.type = value.shape, value.type
+            self.restored[value] = result
         return self.restored[value]
 
-    def _restore(self, value: ir.Value, twin: Twin, before: ir.Node | None) -> ir.Value:
-        result = self.in_order(twin, before)
-        name = f"{value.name}.restored"
+    def put_right(self, twin: Twin, before: ir.Node | None, name: str = "") -> ir.Value:
+        """The axes of a twin as its value has them, its channels in order."""
+        result, name = self.in_order(twin, before), name or f"{twin.value.name}.right"
         if twin.layout is Layout.HEADS:
             result = self.build.node(before, "Transpose", [result], name, perm=(0, 3, 1, 2))
         elif twin.layout is Layout.TURNED:
@@ -204,6 +208,4 @@ class Twins:
             if twin.rank == 2:
                 axis = self.build.integers([0], "lottoc.axis")
                 result = self.build.node(before, "Squeeze", [result, axis], name)
-        if not twin.is_the_value:
-            result.shape, result.type = value.shape, value.type
         return result
