@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lottoc.diagnostics import Diagnostic, InputError, RecipeError
+from lottoc.diagnostics import Diagnostic, InputError
 from lottoc.engine.evaluate import Engine
 from lottoc.engine.models import model_op
+from lottoc.exported import Masks, dense_model, sample
 from lottoc.ir import lotto
 from lottoc.ir import mask as mask_ir
 from lottoc.ir.plain import from_dictionary, strings
@@ -182,7 +183,7 @@ def _emit_core(
     def other(each: lotto.EmitOp | lotto.SwapOp) -> onnx.Other:
         masks: Mapping[str, Mask] = engine.value(each.masks) if each.masks is not None else {}
         known = {name: mask.to_bool() for name, mask in masks.items()}
-        return onnx.Other(_dense_model(each, engine, folder, known.get), known)
+        return onnx.Other(dense_model(each, engine, folder, known.get), known)
 
     own, others = other(op), [other(swap) for swap in swaps]
     format = str(from_dictionary(op.options)["format"])
@@ -205,16 +206,13 @@ def _emit_core(
     return artefacts
 
 
-Masks = Callable[[str], NDArray[np.bool_] | None]
-
-
 def _emit_onnx(
     op: lotto.EmitOp, engine: Engine, folder: Path, mask: Masks, advance: Callable[[int], None]
 ) -> _Written:
     from lottoc.backends import onnx
 
     path, options = folder / op.path.data, from_dictionary(op.options)
-    model = _dense_model(op, engine, folder, mask)
+    model = dense_model(op, engine, folder, mask)
     format, values = str(options["format"]), str(options["values"])
     work = workload(options)
     known: Any = {"format": format, "workload": work, "orders": _orders(op, engine)}
@@ -237,12 +235,12 @@ def _emit_fx(
     from lottoc.backends.fx.verify import verify
 
     path, options = folder / op.path.data, from_dictionary(op.options)
-    network, sample = _torch_network(op, engine, mask)
+    network, examples = _torch_network(op, engine, mask)
     chosen = {key: str(options[key]) for key in ("format", "values", "target") if key in options}
     batches: Any = options.get("batch", [1])
-    layers = emit(network, path, sample, batches=tuple(batches), **chosen)
+    layers = emit(network, path, examples, batches=tuple(batches), **chosen)
     advance(1)
-    verified = verify(path, network, sample)
+    verified = verify(path, network, examples)
     advance(1)
     rows = [{**asdict(layer), "sparsity": layer.sparsity} for layer in layers]
     return _Written(dense_bytes(network), rows, asdict(verified))
@@ -255,7 +253,7 @@ def _torch_network(op: lotto.EmitOp, engine: Engine, mask: Masks) -> tuple[Netwo
     if source.source.data == "torch":
         from lottoc.backends.fx.network import masked_network
 
-        return masked_network(model, held, mask), _sample(op, engine)
+        return masked_network(model, held, mask), sample(op, engine)
     from lottoc.backends.fx.language import example, language_network
     from lottoc.layerwise.results import changed_layer
 
@@ -342,43 +340,6 @@ def workload(options: Mapping[str, Any]) -> Workload:
 
     target = find_target(str(options["target"]), Path()) if "target" in options else None
     return Workload(target or WORKLOAD.target, tuple(options.get("batch", WORKLOAD.batches)))
-
-
-def _dense_model(op: lotto.EmitOp | lotto.SwapOp, engine: Engine, folder: Path, mask: Masks) -> Any:
-    """The ticket's network as a dense ONNX model: its own file, or an export from torch."""
-    from lottoc.frontends.onnx_model import open_onnx
-
-    source, held = model_op(op.weights), engine.value(op.weights)
-    model = engine.value(source.result)
-    if source.source.data == "onnx":
-        return model
-    name = f"{op.ticket.data} {op.path.data}"
-    target = folder / f".{hashlib.sha256(name.encode()).hexdigest()[:16]}.onnx"
-    if source.source.data == "torch":
-        model.export_onnx(held, _sample(op, engine)[:2], target)
-    else:
-        from lottoc.backends.onnx.language import export_language
-        from lottoc.layerwise.results import changed_layer
-
-        export_language(model, mask, lambda layer: changed_layer(held, layer), target)
-    return open_onnx(target)
-
-
-def _sample(op: lotto.EmitOp | lotto.SwapOp, engine: Engine) -> NDArray[Any]:
-    """A few examples of what a torch network takes."""
-    if op.data is None:
-        raise RecipeError(
-            [
-                Diagnostic(
-                    "export-needs-data",
-                    f'"{op.path.data}" cannot be exported: the shape of the input is not known',
-                    help=("add a data block; its first example gives the input's shape",),
-                )
-            ]
-        )
-    data: Any = engine.value(op.data)
-    sample: NDArray[Any] = data.split("train").x[:3]
-    return sample
 
 
 def _files(path: Path) -> list[Path]:

@@ -10,16 +10,22 @@ from numpy.typing import NDArray
 
 from lottoc.backends.fx.language import example, language_network
 from lottoc.backends.fx.network import Masks
-from lottoc.frontends.exporting import TOKENS
+from lottoc.frontends.exporting import TOKENS, at_batch
 from lottoc.frontends.hf_model import HfModel
 from lottoc.frontends.torch_export import export_module
 from lottoc.training.module import named_tensors
 
 
 def export_language(
-    model: HfModel, masks: Masks, changed: Callable[[str], NDArray[Any] | None], path: Path
+    model: HfModel,
+    masks: Masks,
+    changed: Callable[[str], NDArray[Any] | None],
+    path: Path,
+    batch: int | None = None,
 ) -> None:
     """Write the model as ONNX: `input_ids` [batch, length] in, `logits` out, both sizes open.
+
+    With `batch` that is the one size of a batch that it takes.
 
     It computes in float32, as it was measured: onnxruntime has few kernels for narrower types on a
     CPU. `changed` gives the weights that take the place of the file's. Layers under `masks` get a
@@ -35,4 +41,5 @@ def export_language(
     tensors, signature = named_tensors(module), model.signature
     names = [f"{layer.name}.weight" for layer in signature]
     weights = {name: tensors[name].detach().numpy() for name in names}
-    export_module(module, weights, example(model), path, signature, TOKENS, "logits")
+    sample, open = at_batch(example(model), batch, TOKENS)
+    export_module(module, weights, sample, path, signature, open, "logits")

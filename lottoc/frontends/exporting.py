@@ -10,8 +10,11 @@ import traceback
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from lottoc.diagnostics import InputError, input_error
 
@@ -52,6 +55,16 @@ BATCH: Mapping[int, str] = {0: "batch"}
 
 TOKENS: Mapping[int, str] = {0: "batch", 1: "length"}
 """The same of a language model, and how many tokens an example has."""
+
+
+def at_batch(
+    sample: NDArray[Any], batch: int | None, open: Mapping[int, str]
+) -> tuple[NDArray[Any], Mapping[int, str]]:
+    """Examples to export with, and what stays open; as many as `batch`, and that not, if given."""
+    if batch is None:
+        return sample, open
+    shape = (batch, *sample.shape[1:])
+    return np.resize(sample, shape), {axis: name for axis, name in open.items() if axis}
 
 
 def check_open(shapes: Iterable[Sequence[int | None]], open: Mapping[int, str]) -> None:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from lottoc.diagnostics import input_error
-from lottoc.frontends.exporting import BATCH, check_open, export_failed, silence
+from lottoc.frontends.exporting import BATCH, at_batch, check_open, export_failed, silence
 from lottoc.frontends.torch_names import graphs, restore_names
 from lottoc.signature import Signature
 from lottoc.training.module import aliases, load_model
@@ -32,14 +32,17 @@ def export_onnx(
     sample: NDArray[np.generic],
     path: Path,
     signature: Signature,
+    batch: int | None = None,
 ) -> None:
     """Write `model` with the weights of `state`, in evaluation mode, batch size left open.
 
-    See `export_module`. Raises `InputError`: what that raises, state-mismatch.
+    With `batch` that is the one size that the file takes. See `export_module`. Raises `InputError`:
+    what that raises, state-mismatch.
     """
     load_model(model, state)
     weights = {name: array for name, array in state.part(MODEL).items() if array.ndim > 1}
-    export_module(model.eval(), weights, sample, path, signature)
+    sample, open = at_batch(sample, batch, BATCH)
+    export_module(model.eval(), weights, sample, path, signature, open)
 
 
 def export_module(
@@ -92,15 +95,15 @@ def _exported(
             "torch needs onnxscript to write ONNX, and it is not installed",
             help=('pip install "lottoc[torch]"',),
         )
-    # a batch of one would be taken for a network that takes one example only
-    examples = torch.from_numpy(np.concatenate([sample, sample])[: max(2, len(sample))])
+    if 0 in open and len(sample) == 1:  # it would be taken for a network of one example only
+        sample = np.concatenate([sample, sample])
     try:
         with silence(), fixed_threads(1):
             program = torch.onnx.export(
                 model,
-                (examples,),
+                (torch.from_numpy(sample),),
                 dynamo=True,
-                dynamic_shapes=(dict.fromkeys(open, torch.export.Dim.AUTO),),
+                dynamic_shapes=(dict.fromkeys(open, torch.export.Dim.AUTO),) if open else None,
                 output_names=[output] if output else None,
                 verbose=False,
             )

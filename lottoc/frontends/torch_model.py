@@ -86,14 +86,16 @@ class TorchModel:
 
         return state_of(self.build(seed), None, 0)
 
-    def export_onnx(self, state: State, sample: NDArray[np.generic], path: Path) -> None:
+    def export_onnx(
+        self, state: State, sample: NDArray[np.generic], path: Path, batch: int | None = None
+    ) -> None:
         """Write the network with the weights of `state` as a dense ONNX file.
 
-        See `lottoc.frontends.torch_export.export_onnx` for `sample` and the errors raised.
+        See `lottoc.frontends.torch_export.export_onnx` for the arguments and the errors raised.
         """
         from lottoc.frontends.torch_export import export_onnx
 
-        export_onnx(self.build(0), state, sample, path, self.signature())
+        export_onnx(self.build(0), state, sample, path, self.signature(), batch)
 
     def _running(self) -> AbstractContextManager[None]:
         return self.source.active("torch-model") if self.source else nullcontext()

@@ -57,6 +57,7 @@ class _Artefact:
     values: str
     target: str = ""
     batch: tuple[int, ...] = (1,)
+    fixed: bool = False
 
 
 _RELATIVE = "paths in IR are relative to the folder that lottoc runs in"
@@ -321,6 +322,8 @@ class _Check:
             self._known(op, made, target=kind.targets)
         if made is not None and not (made.batch and min(made.batch) >= 1):
             self._wrong(op, "batch holds sizes of at least 1")
+        if made is not None and made.fixed and (len(made.batch), op.kind.data) != (1, "onnx"):
+            self._wrong(op, "fixed is of emit onnx with one batch size")
         source = self.sources.get(lotto.model_of(op.weights))
         if source is not None and source not in SOURCES_OF[op.kind.data]:
             self._wrong(op, f"emit {op.kind.data} takes no model of {source}")

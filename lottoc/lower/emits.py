@@ -10,6 +10,7 @@ from pathlib import Path
 
 from lottoc.diagnostics import InputError, Label
 from lottoc.grammar import syntax
+from lottoc.lower.batches import Batch, check_fixed, read_batch
 from lottoc.lower.blocks import entries
 from lottoc.lower.program import Emit, MaskOf, Model, Ticket, adapting
 from lottoc.lower.read import Reader
@@ -122,12 +123,13 @@ def check_emit(
     target: str | None = kind.targets[0]
     if "target" in keys:
         target = _target(reader, keys["target"].value, folder, kind)
-    batch: tuple[int, ...] | None = (1,)
+    batch: Batch | None = Batch((1,))
     if "batch" in keys:
-        batch = _batch(reader, keys["batch"].value)
+        batch = read_batch(reader, keys["batch"].value)
     if not (path and ticket and form and values and target and batch):
         return None
-    emit = Emit(block.name, path, ticket, form, values, target, batch, block.span)
+    emit = Emit(block.name, path, ticket, form, values, target, batch.sizes, block.span)
+    emit = replace(emit, fixed=batch.fixed)
     if "swap" in keys:
         emit = replace(emit, swaps=_swaps(reader, keys, emit, names))
     _useless_keys(reader, keys, emit, kind)
@@ -135,6 +137,8 @@ def check_emit(
         _check_model(reader, keys, tickets[emit.ticket], models, winner)
     if emit.ticket in tickets and emit.kind != "fx":
         _check_source(reader, keys, emit, models[tickets[emit.ticket].model])
+    if emit.fixed:
+        check_fixed(reader, keys, emit, models.get(getattr(tickets.get(emit.ticket), "model", "")))
     if emit.kind == "fx" and emit.ticket in tickets:
         _check_fx(reader, keys, emit, tickets, models)
     if emit.kind == "adapter" and emit.ticket in tickets:
@@ -335,16 +339,6 @@ def _target(reader: Reader, value: syntax.Value, folder: Path, kind: Kind) -> st
             reader.findings.error(found.code, found.message, value.span, help=found.help)
         return None
     return str(path)
-
-
-def _batch(reader: Reader, value: syntax.Value) -> tuple[int, ...] | None:
-    """One batch size, or a list of them."""
-    value = reader.resolve(value)
-    items = value.items if isinstance(value, syntax.ListValue) else (value,)
-    sizes = [reader.integer(item, least=1) for item in items]
-    if not sizes:
-        reader.mismatch(value, "batch sizes, such as [1, 32]")
-    return tuple(s for s in sizes if s is not None) if sizes and None not in sizes else None
 
 
 def _artefact_path(reader: Reader, block: syntax.Block, kind: Kind) -> str | None:

@@ -305,6 +305,8 @@ class Emit:
     span: Span
     swaps: tuple[str, ...] = ()
     """Tickets that files beside the artefact turn it into."""
+    fixed: bool = False
+    """Whether the model takes batches of the one size in `batch` only."""
 
 
 @dataclass(frozen=True)

@@ -253,6 +253,7 @@ class _Recipe(Lowering):
             "values": emit.values,
             "target": emit.target,
             "batch": emit.batch,
+            **({"fixed": True} if emit.fixed else {}),
         }
         alone = emit.kind == "adapter"
         masks = None if adapts(self.program, ticket) and not alone else values.masks

@@ -100,6 +100,10 @@ def test_a_target_on_which_groups_are_slow_leaves_the_layer_as_it_was(project: P
         ("[1, 8]", "[1, 0]", "out-of-range"),
         ("[1, 8]", "[]", "wrong-type"),
         ("[1, 8]", '"one"', "wrong-type"),
+        ("[1, 8]", "fixed(0)", "out-of-range"),
+        ("[1, 8]", "fixed(1, 8)", "wrong-type"),
+        ("[1, 8]", "fixed(size = 1)", "wrong-type"),
+        ("[1, 8]", "fixed(1)", "batch-fixed"),
     ],
 )
 def test_wrong_targets_and_batches_are_errors_of_the_recipe(

@@ -164,6 +164,8 @@ def test_a_network_that_fixes_its_batch_is_refused(nets: Path, tmp_path: Path) -
     with pytest.raises(InputError) as caught:
         model.export_onnx(model.initial_state(0), examples("FixedBatch", 2), tmp_path / "m.onnx")
     assert caught.value.diagnostics[0].code == "export-batch"
+    model.export_onnx(model.initial_state(0), examples("FixedBatch", 1), tmp_path / "m.onnx", 2)
+    assert run(tmp_path / "m.onnx", examples("FixedBatch", 2)).shape[0] == 2
 
 
 def test_the_seed_alone_decides(nets: Path) -> None:
