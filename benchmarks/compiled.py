@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[1]
 LOTTOC = [sys.executable, "-m", "lottoc.cli"]
 CASES = {
     "efficientnet": ("efficientnet-75.lotto", {"efficientnet-75.onnx": "1,8"}),
-    "mlp": ("mlp.lotto", {"grouped.onnx": "1,16,128"}),
+    "mlp": ("mlp.lotto", {"grouped.onnx": "1,16,128", "one.onnx": "1"}),
 }
 
 
