@@ -5,7 +5,8 @@
 A layer is one Gemm with a bias. Every group of its rows keeps the same random columns, and lottoc
 writes the masked layer as it would in a recipe, `auto` for the batch size that is timed. For each
 shape, sparsity, batch size and thread count the dense and the compiled files run in turn in one
-process; the figures are medians, and outputs are compared with a masked dense layer. `again` is
+process; the figures are medians, and outputs are compared with a masked dense layer. `fixed` is
+`groups` in a model that takes a batch of one only, as `batch = fixed(1)` writes it. `again` is
 the dense file once more: what it differs from 1 by is noise, as it is where `auto` leaves a layer
 dense.
 """
@@ -45,20 +46,21 @@ SHAPES = (
 
 BATCHES = (1, 16, 128)
 SPARSITIES = (50, 75, 90, 95)
-FORMATS = ("groups", "auto")
 ROWS = {(768, 3072): (64, 128, 256, 384, 768), (4096, 4096): (64, 128, 256, 512)}
 """Rows that share their columns, where several are tried."""
 
 
-def layer(weight: NDArray[np.float32], bias: NDArray[np.float32], path: Path) -> None:
+def layer(
+    weight: NDArray[np.float32], bias: NDArray[np.float32], path: Path, batch: int | str = "batch"
+) -> None:
     """Write a model that is one Gemm."""
     outputs, inputs = weight.shape
     node = helper.make_node("Gemm", ["x", "fc.weight", "fc.bias"], ["y"], transB=1)
     graph = helper.make_graph(
         [node],
         "layer",
-        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["batch", inputs])],
-        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["batch", outputs])],
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [batch, inputs])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [batch, outputs])],
         [numpy_helper.from_array(weight, "fc.weight"), numpy_helper.from_array(bias, "fc.bias")],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=9)
@@ -96,6 +98,11 @@ def cells(
             stored[batch] = report.format
         paths["groups"] = folder / "groups.onnx"
         backend.emit(model, paths["groups"], lambda _: mask, format="groups")
+        layer(weight, bias, folder / "one.onnx", batch=1)
+        paths["fixed"] = folder / "fixed.onnx"
+        backend.emit(
+            open_onnx(folder / "one.onnx"), paths["fixed"], lambda _: mask, format="groups"
+        )
         for threads in (1,) if quick else (1, 2):
             wanted = (weight * mask, bias)
             for cell in with_threads(threads, measured, paths, wanted, 5 if quick else 21):
@@ -118,11 +125,14 @@ def measured(
     found, rng = [], np.random.default_rng(1)
     for batch in BATCHES:
         files = {"dense": "dense", "groups": "groups", "auto": f"auto {batch}", "again": "dense"}
+        files |= {"fixed": "fixed"} if batch == 1 else {}
         sessions = {key: session(paths[name]) for key, name in files.items()}
         x = rng.standard_normal((batch, weight.shape[1])).astype(np.float32)
         wanted = x @ weight.T + bias
         error = max(
-            float(np.abs(sessions[f].run(None, {"x": x})[0] - wanted).max()) for f in FORMATS
+            float(np.abs(s.run(None, {"x": x})[0] - wanted).max())
+            for f, s in sessions.items()
+            if files[f] != "dense"
         )
         assert error <= 1e-5 * np.abs(wanted).max(), error
         seconds = medians(sessions, {"x": x}, samples)
@@ -132,7 +142,7 @@ def measured(
                 "bytes": {k: paths[name].stat().st_size for k, name in files.items()},
                 "microseconds": {k: round(s * 1e6, 1) for k, s in seconds.items()},
                 "speedup": {
-                    f: round(seconds["dense"] / seconds[f], 2) for f in (*FORMATS, "again")
+                    f: round(seconds["dense"] / s, 2) for f, s in seconds.items() if f != "dense"
                 },
                 "error": error,
             }
@@ -143,11 +153,13 @@ def measured(
 def least(
     found: list[dict[str, Any]], shape: tuple[int, int], sparsity: int, rows: int
 ) -> dict[str, float]:
-    """The lowest speed-up of a layer in groups for each batch size and number of threads."""
+    """The speed-up of a layer in groups for each batch size and number of threads."""
     return {
-        f"batch {cell['batch']}, threads {cell['threads']}": cell["speedup"]["groups"]
+        f"batch {batch}, threads {cell['threads']}": cell["speedup"][form]
         for cell in found
-        if ((cell["inputs"], cell["outputs"]), cell["sparsity"], cell["rows"])
+        for form, batch in (("groups", cell["batch"]), ("fixed", "fixed(1)"))
+        if form in cell["speedup"]
+        and ((cell["inputs"], cell["outputs"]), cell["sparsity"], cell["rows"])
         == (shape, sparsity, rows)
     }
 
