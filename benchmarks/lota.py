@@ -2,10 +2,12 @@
 
     python examples/lota/prepare.py wikitext-2
     python benchmarks/lota.py [--seeds 0 1 2] [--steps 100]
+    python benchmarks/lota.py --ranks 1 2 4 8 16    # LoRA's quality by size, on the first task
 
 Each way trains the same batches for as many steps with AdamW, at a learning rate of its own, fixed
 beforehand. LoRA stands on every linear layer and has the rank that takes as many bytes as the
-adapter does. Writes `results/lota.json` after every seed: accuracy on both tasks after each.
+adapter does, or those ranks that are asked for. Writes `results/lota.json` after every seed:
+accuracy on both tasks after each.
 """
 
 from __future__ import annotations
@@ -111,8 +113,13 @@ def full(seed: int, steps: int) -> dict[str, Any]:
     return found | {"bytes": state.model_bytes}
 
 
-def lora(seed: int, steps: int, room: int) -> dict[str, Any]:
-    """W + B A on every linear layer, merged before the next task begins (Hu et al. 2021)."""
+def lora(
+    seed: int, steps: int, room: int, rank: int = 0, tasks: tuple[str, ...] = TASKS
+) -> dict[str, Any]:
+    """W + B A on every linear layer, merged before the next task begins (Hu et al. 2021).
+
+    `room` is for how many bytes there is room; `rank` is taken instead where it is not 0.
+    """
     import torch
     from torch import nn
     from torch.nn.utils import parametrize
@@ -134,12 +141,12 @@ def lora(seed: int, steps: int, room: int) -> dict[str, Any]:
 
     module = open_torch(EXAMPLE / "tasks.py", "judge").build(seed)
     linear = [m for m in module.modules() if isinstance(m, nn.Linear)]
-    rank = room // (4 * sum(sum(m.weight.shape) for m in linear))
+    rank = rank or room // (4 * sum(sum(m.weight.shape) for m in linear))
     found: dict[str, Any] = {
         "rank": rank,
         "bytes": 4 * rank * sum(sum(m.weight.shape) for m in linear),
     }
-    for task in TASKS:
+    for task in tasks:
         module.requires_grad_(False)
         torch.manual_seed(seed)
         for layer in linear:
@@ -171,6 +178,21 @@ def summary(points: list[Mapping[str, Any]]) -> dict[str, Any]:
     return table
 
 
+def by_rank(arguments: argparse.Namespace) -> dict[str, Any]:
+    """What LoRA of some ranks reaches on the first task, and the bytes that it takes."""
+    found: dict[str, Any] = {}
+    for rank in arguments.ranks:
+        points = [lora(seed, arguments.steps, 0, rank, TASKS[:1]) for seed in arguments.seeds]
+        values = [point[f"after {TASKS[0]}"][TASKS[0]] for point in points]
+        found[str(rank)] = {
+            "first task": round(100 * statistics.mean(values), 2),
+            "values": values,
+            "bytes a task": points[0]["bytes"],
+        }
+        print(rank, found[str(rank)], flush=True)
+    return found
+
+
 def machine() -> dict[str, str]:
     """What the figures were measured on."""
     lines = Path("/proc/cpuinfo").read_text().splitlines()
@@ -183,9 +205,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--steps", type=int, default=100)
+    parser.add_argument("--ranks", type=int, nargs="+", default=[])
     parser.add_argument("--out", type=Path, default=RESULTS)
     arguments = parser.parse_args()
     kept = json.loads(arguments.out.read_text()) if arguments.out.exists() else {}
+    if arguments.ranks:
+        kept["lora by rank"] = by_rank(arguments)
+        arguments.out.write_text(json.dumps(kept, indent=1) + "\n")
+        return
     settings = {
         "steps": arguments.steps, "calibrate": CALIBRATE, "batch": BATCH, "warmup": WARMUP,
         "learning_rates": RATES, "sparsity": 0.9, "optimizer": "adamw",
@@ -207,6 +234,7 @@ def main() -> None:
             "settings": settings,
             "table": summary(points),
             "points": points,
+            **({"lora by rank": kept["lora by rank"]} if "lora by rank" in kept else {}),
         }
         arguments.out.write_text(json.dumps(result, indent=1) + "\n")
 
