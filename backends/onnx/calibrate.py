@@ -57,11 +57,11 @@ def _cells() -> Iterator[tuple[str, tuple[int, ...]]]:
     """Every table's cells that are small enough to be measured."""
     for name, axes in SIZES_OF.items():
         for sizes in itertools.product(*axes.values()):
-            if name != "groups" or _is_small(*sizes):
+            if name not in ("groups", "row") or _is_small(*sizes):
                 yield name, sizes
 
 
-def _is_small(columns: int, rows: int, groups: int, places: int) -> bool:
+def _is_small(columns: int, rows: int, groups: int, places: int = 1) -> bool:
     gathered = columns * groups * places
     return columns * rows * groups <= MOST_WEIGHTS and gathered <= MOST_NUMBERS
 
@@ -89,6 +89,7 @@ SIZES_OF: dict[str, dict[str, tuple[int, ...]]] = {
         "conv": (SIZES, SIZES, PLACES),
         "groups": (COLUMNS, ROWS, GROUPS, PLACES),
         "turn": (SIZES, PLACES),
+        "row": (COLUMNS, ROWS, GROUPS),
     }.items()
 }
 
@@ -119,19 +120,41 @@ def _groups(sizes: tuple[int, ...], threads: int) -> float:
     from onnx import helper
 
     columns, rows, groups, places = sizes
-    inputs = 4 * columns
-    rng = np.random.default_rng(0)
-    index = np.concatenate([np.sort(rng.permutation(inputs)[:columns]) for _ in range(groups)])
     nodes = [
         helper.make_node("Gather", ["x", "i"], ["g"], axis=1),
         helper.make_node("Conv", ["g", "w", "b"], ["y"], group=groups),
     ]
+    constants = {"i": _picked(columns, groups), **_grouped(columns, rows, groups)}
+    return _time(nodes, constants, (1, 4 * columns, places), threads)
+
+
+def _row(sizes: tuple[int, ...], threads: int) -> float:
+    from onnx import helper
+
+    columns, rows, groups = sizes
+    nodes = [
+        helper.make_node("GatherElements", ["x", "i"], ["g"], axis=1),
+        helper.make_node("Unsqueeze", ["g", "axis"], ["u"]),
+        helper.make_node("Conv", ["u", "w", "b"], ["c"], group=groups),
+        helper.make_node("Squeeze", ["c", "axis"], ["y"]),
+    ]
     constants = {
-        "i": index.astype(np.int32),
-        "w": _numbers(groups * rows, columns, 1),
-        "b": _numbers(groups * rows),
+        "i": _picked(columns, groups)[None],
+        "axis": np.array([2], np.int64),
+        **_grouped(columns, rows, groups),
     }
-    return _time(nodes, constants, (1, inputs, places), threads)
+    return _time(nodes, constants, (1, 4 * columns), threads)
+
+
+def _picked(columns: int, groups: int) -> NDArray[np.int32]:
+    """Which of four times as many channels each group reads."""
+    rng = np.random.default_rng(0)
+    parts = [np.sort(rng.permutation(4 * columns)[:columns]) for _ in range(groups)]
+    return np.concatenate(parts).astype(np.int32)
+
+
+def _grouped(columns: int, rows: int, groups: int) -> dict[str, NDArray[np.float32]]:
+    return {"w": _numbers(groups * rows, columns, 1), "b": _numbers(groups * rows)}
 
 
 def _turn(sizes: tuple[int, ...], threads: int) -> float:
@@ -142,7 +165,7 @@ def _turn(sizes: tuple[int, ...], threads: int) -> float:
     return _time(nodes, {}, (1, places, channels), threads)
 
 
-MODELS = {"matmul": _matmul, "conv": _conv, "groups": _groups, "turn": _turn}
+MODELS = {"matmul": _matmul, "conv": _conv, "groups": _groups, "turn": _turn, "row": _row}
 
 
 def _numbers(*shape: int) -> NDArray[np.float32]:

@@ -61,7 +61,9 @@ class Costs:
 
     `matmul` and `conv` are a linear layer and a 1x1 convolution, over inputs, outputs and places;
     `groups` a gather and a grouped convolution, over columns, rows, groups and places; `turn` the
-    transpose before or after a linear layer in groups, over channels and places.
+    transpose before or after a linear layer in groups, over channels and places; `row` such a layer
+    in models that take one row at a time, which needs none, over columns, rows and groups. Files
+    made before `row` was measured do not have it.
     """
 
     threads: int
@@ -69,6 +71,7 @@ class Costs:
     conv: Table
     groups: Table
     turn: Table
+    row: Table | None = None
 
 
 @dataclass(frozen=True)
@@ -85,7 +88,9 @@ AXES: dict[str, tuple[str, ...]] = {
     "conv": ("inputs", "outputs", "places"),
     "groups": ("columns", "rows", "groups", "places"),
     "turn": ("channels", "places"),
+    "row": ("columns", "rows", "groups"),
 }
+OPTIONAL = ("row",)
 TABLES = tuple(field.name for field in fields(Costs) if field.name != "threads")
 
 
@@ -131,7 +136,8 @@ def _invalid(path: Path, reason: str) -> Exception:
 
 
 def _costs(plain: dict[str, Any]) -> Costs:
-    return Costs(int(plain["threads"]), **{name: _table(name, plain[name]) for name in TABLES})
+    known = [name for name in TABLES if name in plain or name not in OPTIONAL]
+    return Costs(int(plain["threads"]), **{name: _table(name, plain[name]) for name in known})
 
 
 def _table(name: str, plain: dict[str, Any]) -> Table:
@@ -158,7 +164,9 @@ def write_target(target: Target) -> str:
     for costs in target.costs:
         lines += ["", "[[costs]]", f"threads = {costs.threads}"]
         for name in TABLES:
-            table: Table = getattr(costs, name)
+            table: Table | None = getattr(costs, name)
+            if table is None:
+                continue
             lines += ["", f"[costs.{name}]"]
             lines += [f"{axis} = {list(sizes)}" for axis, sizes in table.axes.items()]
             lines += ["microseconds = [", *_rows(table.microseconds, "  "), "]"]

@@ -30,13 +30,15 @@ class Site:
 
     `places` are the dimensions of its output other than channels, the batch first; None is open.
     `turns` says what share of a transpose it needs on its way in and out: 0 where its neighbours
-    are channel-major as well, less than 1 where several layers share one.
+    are channel-major as well, less than 1 where several layers share one. `one_row` is true of a
+    linear layer whose input is a single row whatever the model is given; it needs none.
     """
 
     shape: tuple[int, ...]
     is_conv: bool
     places: tuple[int | None, ...]
     turns: tuple[float, float] = (1.0, 1.0)
+    one_row: bool = False
 
     def rows(self, batch: int) -> int:
         """Rows of activations that it works on."""
@@ -88,12 +90,17 @@ class Rule:
         """
         found: dict[tuple[int, int], Prediction] = {}
         for batch in self.batches:
-            for costs in self.target.costs:
+            for costs in self._known(site):
                 given = _predict(costs, site, grouping, batch, whole or site.shape)
                 known = found.setdefault((batch, costs.threads), given)
                 if given.groups * known.dense > known.groups * given.dense:
                     found[batch, costs.threads] = given
         return tuple(found.values())
+
+    def _known(self, site: Site) -> Sequence[Costs]:
+        """The costs that tell of such a layer; all of them, if none does."""
+        told = [costs for costs in self.target.costs if costs.row is not None]
+        return told if site.one_row and told else self.target.costs
 
 
 def _predict(
@@ -106,7 +113,11 @@ def _predict(
     inputs = site.shape[1]
     groups, per_group = grouping.rows.shape
     shares = groups if groups == 1 else -(-groups // costs.threads) * costs.threads
-    taken = costs.groups.at(grouping.columns.shape[1] * kernel, per_group, shares, rows)
+    columns = grouping.columns.shape[1] * kernel
+    if site.one_row and costs.row is not None:
+        taken = costs.row.at(columns, per_group, shares)
+        return Prediction(batch, costs.threads, round(dense, 2), round(taken, 2))
+    taken = costs.groups.at(columns, per_group, shares, rows)
     if not site.is_conv:
         taken += site.turns[0] * costs.turn.at(inputs, rows)
         taken += site.turns[1] * costs.turn.at(grouping.rows.size, rows)

@@ -96,7 +96,9 @@ def _site(read: Reading, shape: tuple[int, ...]) -> Site:
     dims = read.node.outputs[0].shape
     sizes = [dim if isinstance(dim, int) else None for dim in dims] if dims is not None else [None]
     places = [sizes[0], *sizes[2:]] if is_conv else sizes[:-1]
-    return Site(shape, is_conv, tuple(places))
+    source = read.node.inputs[0]
+    one_row = not is_conv and source is not None and has_one_row(source)
+    return Site(shape, is_conv, tuple(places), one_row=one_row)
 
 
 def _job(graph: ir.Graph, value: ir.Value) -> _Job:

@@ -91,7 +91,7 @@ def test_a_target_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(calibration, "LEAST_SECONDS", 0.0)
     told: list[int] = []
     target = calibration.calibrate([1], told.append)
-    assert sum(told) == calibration.cells() == 8 + 8 + 16 + 4
+    assert sum(told) == calibration.cells() == 8 + 8 + 16 + 4 + 8
     (costs,) = target.costs
     assert (costs.threads, costs.groups.microseconds.shape) == (1, (2, 2, 2, 2))
     assert (costs.matmul.microseconds > 0).all()
@@ -132,6 +132,24 @@ def test_a_layer_is_grouped_if_it_pays_with_its_transposes_everywhere() -> None:
     assert [(p.dense, p.groups) for p in Rule(both).predict(site, found)] == [(40, 52)]
     assert not Rule(both)(site, found)
     assert Rule(both, always=True)(site, found)
+
+
+def test_one_row_is_predicted_by_the_costs_that_tell_of_it() -> None:
+    """Without transposes; machines on which it was not measured say nothing of it."""
+    row = law({"columns": (1, 1 << 20), "rows": (1, 1 << 20), "groups": (1, 1 << 20)}, 0.0)
+    told, silent = replace(costs(100, 50, 10), row=row), costs(40, 50, 1)
+    site, found = Site((64, 64), False, (1,), one_row=True), grouping(64, 64, 4, 8)
+    both = Rule(Target("", "", (told, silent)))
+    assert [(p.dense, p.groups) for p in both.predict(site, found)] == [(100, 3)]
+    assert [p.groups for p in both.predict(replace(site, one_row=False), found)] == [52]
+    assert [p.groups for p in Rule(Target("", "", (silent,))).predict(site, found)] == [52]
+
+
+def test_a_target_without_times_of_one_row_is_read_as_it_is_written(tmp_path: Path) -> None:
+    target = read_target(FILE)
+    older = replace(target, costs=tuple(replace(c, row=None) for c in target.costs))
+    (tmp_path / "t.toml").write_text(write_target(older))
+    assert {c.row for c in read_target(tmp_path / "t.toml").costs} == {None}
 
 
 @pytest.mark.parametrize(
