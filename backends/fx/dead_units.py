@@ -14,9 +14,10 @@ import torch
 from numpy.typing import NDArray
 from torch import fx, nn
 
+from lottoc.backends.fx.follow import find_units
 from lottoc.backends.fx.graph import Graph, tensor_at
 from lottoc.backends.fx.network import Cut
-from lottoc.backends.fx.units import Mixer, Units, absorbable, find_units
+from lottoc.backends.fx.units import Mixer, Units, absorbable
 
 Bools = NDArray[np.bool_]
 
