@@ -31,13 +31,13 @@ class Catalog:
     settles: bool = False
     """Whether what a rank or a search finds is measured, or stood in for by any candidate."""
     progress: Progress = field(default_factory=Silent)
-    stood_in: bool = field(default=False, init=False)
-    """Whether any was stood in for."""
+    stand_ins: dict[str, str] = field(default_factory=dict, init=False)
+    """By the name of a rank or a search, which candidate stood in for what it finds."""
 
     def best(self, rank: Rank, models: Mapping[str, Model], data: Data) -> str:
         """The model that a rank puts first, or a stand-in."""
         if not self.settles:
-            self.stood_in = True
+            self.stand_ins[rank.name] = rank.models[0]
             return rank.models[0]
         from lottoc.contests import Contest
 
@@ -49,9 +49,8 @@ class Catalog:
             from lottoc.contests import Contest
 
             return Contest(self.store, self.progress, self).explore(search, data, training)
-        self.stood_in = True
         first = {name: values[0] for name, values in search.space.items()}
-        function = call_text(search.function, first)
+        function = self.stand_ins[search.name] = call_text(search.function, first)
         signature, digest = self.signature("torch", search.path, function)
         name = f"{search.name}.best"
         seed, span = search.seed, search.span

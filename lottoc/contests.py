@@ -3,10 +3,11 @@ finds. Everything that is trained or scored for it is kept in the store, so it i
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
+from lottoc.diagnostics import InputError
 from lottoc.engine.evaluate import Engine
 from lottoc.engine.store import Store
 from lottoc.exploring import Explorer, Space
@@ -18,6 +19,8 @@ from lottoc.lower.to_ir import lower
 from lottoc.passes import pipeline
 from lottoc.progress import Progress
 from lottoc.report.ranking import rankings
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -49,8 +52,8 @@ class Contest:
             Space(search.space),
             search.trials,
             search.seed,
-            train,
-            prior if search.proxies else None,
+            _naming(search, train),
+            _naming(search, prior) if search.proxies else None,
         )
         found = explorer.run()
         models = [self._model(search, arguments) for arguments, _ in found]
@@ -92,6 +95,22 @@ class Contest:
         engine = Engine(self.store, self.progress)
         engine.run(module)
         return module, engine
+
+
+def _naming(
+    search: Search, work: Callable[[dict[str, Value]], T]
+) -> Callable[[dict[str, Value]], T]:
+    """The same work, whose errors say of which network they are."""
+
+    def named(arguments: dict[str, Value]) -> T:
+        try:
+            return work(arguments)
+        except InputError as error:
+            told = f"it is of the network  {call_text(search.function, arguments)}"
+            error.diagnostics = [replace(d, help=(*d.help, told)) for d in error.diagnostics]
+            raise
+
+    return named
 
 
 def model_of(search: Search, arguments: Mapping[str, Value], catalog: Any) -> Model:

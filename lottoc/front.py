@@ -50,7 +50,7 @@ def front(
     }
     own, catalog = Findings(), Catalog(request.store, deep)
     program = check(tree, folder, catalog, defines, own)
-    if deep and settle and catalog.stood_in and program is not None:
+    if deep and settle and catalog.stand_ins and program is not None:
         # nothing is wrong with the recipe, so what it leaves open may now be measured
         own, catalog = Findings(), Catalog(request.store, deep, True, request.progress)
         program = check(tree, folder, catalog, defines, own)
@@ -58,6 +58,8 @@ def front(
     findings.inputs += own.inputs
     findings.raise_errors()
     assert program is not None
+    if not settle:
+        _note_stand_ins(catalog, program, findings)
     return source, program
 
 
@@ -70,6 +72,21 @@ def _parse(source: Source, folder: Path, store: Store) -> Recipe:
 
         catalog = Catalog(store, deep=False)
         raise RecipeError(all_errors(source, error.diagnostics, folder, catalog)) from error
+
+
+def _note_stand_ins(catalog: Catalog, program: Program, findings: Findings) -> None:
+    """Note what tickets were checked with, where a rank or a search has yet to find their model."""
+    models = {ticket.model for ticket in program.tickets.values()}
+    asked = {rank.name: rank.span for rank in program.ranks}
+    asked |= {s.name: s.span for s in program.searches if s.best in models}
+    for name, model in catalog.stand_ins.items():
+        if name in asked:
+            findings.note(
+                "best-unknown",
+                f'"{name}.best" is not known yet, so its tickets were checked with {model}',
+                asked[name],
+                help="lottoc compile  finds it, and checks them again",
+            )
 
 
 def note_unknown_layers(program: Program, findings: Findings) -> None:

@@ -112,7 +112,10 @@ def _patch(copy: Path, base: TensorFile, steps: Plan) -> None:
 def _not_a_base(base: str) -> InputError:
     help = ["save the weights as safetensors, or name the code that makes them: net.py:function"]
     if not Path(base).exists():
-        return input_error("model-not-found", "there is no such file or folder", file=base)
+        help = ["a base is a .safetensors file, a folder with such files, or  net.py:function"]
+        return input_error(
+            "model-not-found", "there is no such file or folder", file=base, help=help
+        )
     return input_error(
         "adapter-base", "not a safetensors file, or a folder with one", file=base, help=help
     )

@@ -33,9 +33,6 @@ SOLVERS = {
 }
 """Criteria that choose masks and change weights together, layer after layer."""
 
-PLANNED: frozenset[str] = frozenset()
-"""Criteria that the language knows by name and refuses until they are built."""
-
 
 class Criterion(Protocol):
     """A score for every weight of a layer; the fields of its dataclass are its options.

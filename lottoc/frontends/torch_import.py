@@ -42,8 +42,8 @@ class UserFile:
         return vars(module)
 
     @contextmanager
-    def active(self, code: str) -> Iterator[None]:
-        """Import from the file's folder; errors become an `InputError` with the given code.
+    def active(self, code: str, *help: str) -> Iterator[None]:
+        """Import from the file's folder; errors become an `InputError` with this code and help.
 
         What the code prints goes to standard error: standard output belongs to the compiler.
         """
@@ -52,7 +52,7 @@ class UserFile:
         sys.path.insert(0, str(self.folder))
         importlib.invalidate_caches()
         try:
-            with contextlib.redirect_stdout(sys.stderr), self._explained(code):
+            with contextlib.redirect_stdout(sys.stderr), self._explained(code, help):
                 yield
         finally:
             with contextlib.suppress(ValueError):
@@ -75,7 +75,7 @@ class UserFile:
                 self._loaded[name] = self
 
     @contextmanager
-    def _explained(self, code: str) -> Iterator[None]:
+    def _explained(self, code: str, help: tuple[str, ...]) -> Iterator[None]:
         """Turn whatever the code raises into a diagnostic that names its own line."""
         try:
             yield
@@ -85,14 +85,14 @@ class UserFile:
             place = f"line {error.lineno}: " if error.lineno else ""
             if error.filename and Path(error.filename).name != self.file.name:
                 place = f"{Path(error.filename).name}, {place}"
-            raise self._error(code, f"{place}{error.msg}") from error
+            raise self._error(code, f"{place}{error.msg}", help) from error
         except BaseException as error:  # `sys.exit()` too must not end the compiler
             frames = traceback.extract_tb(error.__traceback__)
             own = [frame for frame in frames if frame.filename == str(self.file)]
             place = f"line {own[-1].lineno}: " if own else ""
             said = " ".join(str(error).split())
             text = f"{type(error).__name__}: {said}" if said else type(error).__name__
-            raise self._error(code, f"{place}{text}") from error
+            raise self._error(code, f"{place}{text}", help) from error
 
-    def _error(self, code: str, message: str) -> InputError:
-        return input_error(code, message, file=str(self.file))
+    def _error(self, code: str, message: str, help: tuple[str, ...]) -> InputError:
+        return input_error(code, message, file=str(self.file), help=help)

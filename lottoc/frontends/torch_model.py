@@ -36,6 +36,8 @@ class TorchModel:
     file: Path
     make: Callable[[], nn.Module]
     source: UserFile | None = None
+    call: str = ""
+    """How that file's function is called."""
 
     def build(self, seed: int) -> nn.Module:
         """A fresh module whose initial weights depend on `seed` alone.
@@ -98,7 +100,9 @@ class TorchModel:
         export_onnx(self.build(0), state, sample, path, self.signature(), batch)
 
     def _running(self) -> AbstractContextManager[None]:
-        return self.source.active("torch-model") if self.source else nullcontext()
+        if self.source is None:
+            return nullcontext()
+        return self.source.active("torch-model", f"what lottoc calls is  {self.call}")
 
     def _error(self, code: str, message: str, *help: str) -> InputError:
         return input_error(code, message, file=str(self.file), help=help)
@@ -129,4 +133,5 @@ def open_torch(file: Path, function: str) -> TorchModel:
             file=str(file),
             help=did_you_mean(name, callables),
         )
-    return TorchModel(file, partial(found, **arguments) if arguments else found, user_file)
+    make = partial(found, **arguments) if arguments else found
+    return TorchModel(file, make, user_file, function if arguments else f"{name}()")

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lottoc.diagnostics import Findings, InputError, Label
+from lottoc.diagnostics import Findings, InputError, Label, Span
 from lottoc.grammar import syntax
 from lottoc.lower.blocks import SHAPES, known_blocks
 from lottoc.lower.emits import check_emit
@@ -201,7 +201,7 @@ class _Checker:
             try:
                 return self.catalog.explore(search, data[search.data], trainings[search.training])
             except InputError as error:
-                self.findings.absorb(error, block.name_span)
+                self.findings.absorb(error, _place_of(error, block))
                 return None
 
         return self._each("search", explored)
@@ -225,11 +225,12 @@ class _Checker:
             return _Found(found)  # what hangs on a broken block would only repeat its error
         partitions = [read_partition(self.reader, b) for b in self.blocks.get("split", {}).values()]
         names = {*blocks, *found, *(name for p in partitions for name in p.names)}
-        expressions = Expressions(self.reader, names, self.masks)
+        stabilities = self.blocks.get("stability", {})
+        expressions = Expressions(self.reader, names, self.masks, stabilities.keys())
         tickets = Tickets(
             self.reader, models, written, data, trainings, blocks, expressions, winners.of, dense
         )
-        tickets.stabilities = self.blocks.get("stability", {})
+        tickets.stabilities = stabilities
         for name in blocks:
             ticket = tickets.ticket(name)
             if ticket is not None:
@@ -240,7 +241,8 @@ class _Checker:
         splits, parts = self._splits(partitions, found, models, data)
         data = {**data, **parts}
         sanities = self._sanities(found, data)
-        expressions.sanities = {sanity.name: sanity for sanity in sanities}
+        expressions.sanities = dict.fromkeys(self.blocks.get("sanity", {}))
+        expressions.sanities |= {sanity.name: sanity for sanity in sanities}
         expressions.evaluated = lambda name, metric: (
             name not in found
             or (
@@ -332,6 +334,13 @@ class _Checker:
                     help="give each emit a file of its own",
                 )
             first.setdefault(emit.path, emit)
+
+
+def _place_of(error: InputError, search: syntax.Block) -> Span:
+    """What of a `search` block asks for something that went wrong."""
+    if error.diagnostics[0].code.startswith("torch-"):
+        return next(entry.value.span for entry in search.entries if entry.key == "source")
+    return search.name_span
 
 
 @dataclass

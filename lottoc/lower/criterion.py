@@ -23,12 +23,9 @@ def read_criterion(
     if head is None:
         return None
     name, arguments = head
-    if name in criteria.PLANNED:
-        reader.not_yet(f'the criterion "{name}"', value.span)
-        return None
     known = (*criteria.CRITERIA, *criteria.SOLVERS)
     if name not in known:
-        reader.unknown(name, [*known, *criteria.PLANNED], "criterion", value.span)
+        reader.unknown(name, known, "criterion", value.span)
         return None
     shape = criteria.options_class(name)
     options = reader.options(arguments, shape, name)

@@ -23,7 +23,7 @@ from lottoc.lower.program import (
     Ticket,
     tickets_of,
 )
-from lottoc.lower.read import Reader
+from lottoc.lower.read import STEP_HELP, Reader
 from lottoc.lower.sanity import control_name
 from lottoc.lower.split_blocks import ticket_name
 
@@ -40,7 +40,9 @@ class Expressions:
     reader: Reader
     tickets: Set[str]
     masks: Mapping[str, syntax.Value]
-    sanities: Mapping[str, Sanity] = field(default_factory=dict)
+    stabilities: Set[str] = frozenset()
+    sanities: dict[str, Sanity | None] = field(default_factory=dict)
+    """By name; None for a block with an error, which is told."""
     evaluated: Callable[[str, str], bool] = lambda ticket, metric: True
     """Whether a ticket has a model and test data that a metric can be measured with."""
     source: Callable[[str], SourceKind] = lambda ticket: "torch"
@@ -149,8 +151,10 @@ class Expressions:
                 self.reader.mismatch(call, "a drop of one ticket under a control", help=help)
                 return None
         found = self.sanities.get(block.value)
-        if found is None:
+        if block.value not in self.sanities:
             self.reader.unknown(block.value, self.sanities, "sanity block", block.span)
+        elif found is None:
+            pass
         elif control not in found.controls:
             self.reader.unknown(control, found.controls, "control", middle.name_span)
         elif ticket.value not in found.tickets:
@@ -162,6 +166,9 @@ class Expressions:
         return None
 
     def _metric(self, ticket: str, value: syntax.Attribute) -> Metric | None:
+        if ticket in self.stabilities:
+            self.reader.mismatch(value, "a metric of a ticket", help=STEP_HELP)
+            return None
         if ticket not in self.tickets:
             self.reader.unknown(ticket, self.tickets, "ticket", value.base.span)
             return None

@@ -19,6 +19,8 @@ from lottoc.methods.lab import Duration, TicketName
 
 T = TypeVar("T")
 
+STEP_HELP = "the step of a stability block stands in  imp(rewind = basin.step)  alone"
+
 _WHAT: dict[type, str] = {
     syntax.Number: "a number",
     syntax.Percent: "a percentage",
@@ -135,7 +137,7 @@ class Reader:
         return None if word is None else word == "true"
 
     def choice(self, value: syntax.Value, known: Iterable[str], what: str) -> str | None:
-        """A bare word out of a closed list."""
+        """A word out of a closed list, bare if it is a name and in quotes if it is none."""
         value = self.resolve(value)
         known = list(known)
         if not isinstance(value, syntax.Name | syntax.String):
@@ -143,6 +145,9 @@ class Reader:
             return None
         if value.value not in known:
             self.unknown(value.value, known, what, value.span)
+            return None
+        if isinstance(value, syntax.String) and value.value.isidentifier():
+            self.mismatch(value, "a word without quotes", help=f"write  {value.value}")
             return None
         return value.value
 
@@ -170,7 +175,12 @@ class Reader:
                 return None
             steps = value.unit in ("step", "steps")
             return Duration(amount, "steps" if steps else "epochs")
-        help = "add a unit: 100 steps, or 2 epochs" if isinstance(value, syntax.Number) else ()
+        help: str | tuple[str, ...] = ()
+        match value:
+            case syntax.Number():
+                help = "add a unit: 100 steps, or 2 epochs"
+            case syntax.Attribute(name="step"):
+                help = STEP_HELP
         self.mismatch(value, "a length of training", help=help)
         return None
 

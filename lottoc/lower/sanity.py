@@ -153,7 +153,7 @@ def _control(block: str, control: str, seed: int, ticket: Ticket) -> Ticket | No
         case "reinit":
             return replace(twin, start=Start("reinit", seed))
         case _:
-            if ticket.found is None or not getattr(ticket.found.method, "takes_scores", True):
+            if ticket.found is None or not getattr(ticket.found.method, "invertible", True):
                 return None
             inverted = replace(ticket.found, inverted=not ticket.found.inverted)
             return replace(twin, found=inverted, mask=None, start=ticket.start)

@@ -216,12 +216,8 @@ class Selections:
         if head is None:
             return None
         name, arguments = head
-        if name in methods.PLANNED:
-            self.reader.not_yet(f'the method "{name}"', value.span)
-            return None
         if name not in methods.METHODS:
-            known = [*methods.METHODS, *methods.PLANNED]
-            self.reader.unknown(name, known, "method", value.span)
+            self.reader.unknown(name, methods.METHODS, "method", value.span)
             return None
         shape = methods.method_class(name)
         found, arguments = self._found_step(arguments)
@@ -245,11 +241,10 @@ class Selections:
     ) -> tuple[FoundStep | None, tuple[syntax.Argument, ...]]:
         """`rewind = basin.step`, and the other arguments; `NOWHERE` after an error."""
         for argument in arguments:
-            match argument:
-                case syntax.Argument(
-                    name="rewind",
-                    value=syntax.Attribute(base=syntax.Name() as block, name=word) as value,
-                ):
+            if argument.name != "rewind":
+                continue
+            match self.reader.resolve(argument.value):
+                case syntax.Attribute(base=syntax.Name() as block, name=word) as value:
                     rest = tuple(other for other in arguments if other is not argument)
                     if block.value not in self.stabilities:
                         known = self.stabilities

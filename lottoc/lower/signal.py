@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from lottoc.criteria import SOLVERS
 from lottoc.diagnostics import Label
 from lottoc.grammar import syntax
 from lottoc.lower.program import Selection
@@ -32,6 +33,9 @@ def read_on_collapse(
             span,
             help="write  on_collapse = error, or ask for it where the mask is found",
         )
+    elif reason := _hindrance(found):
+        message = f'masks of "{block.name}" cannot be repaired: {reason}'
+        reader.findings.error("method-unsuited", message, span, help="write  on_collapse = error")
     elif found.pattern.name != UNSTRUCTURED:
         at = Label(keys["pattern"].value.span, "this pattern") if "pattern" in keys else None
         reader.findings.error(
@@ -42,3 +46,14 @@ def read_on_collapse(
             help="write  on_collapse = error, or leave the pattern out",
         )
     return word
+
+
+def _hindrance(found: Selection) -> str:
+    """Why weights cannot be put back into masks after pruning; nothing if they can."""
+    if getattr(found.method, "adapts", False):
+        return f"those of {found.method_name} say what may move, not what is there"
+    if not getattr(found.method, "invertible", True):
+        return f"{found.method_name} chooses them by itself"
+    if found.criterion.name in SOLVERS:
+        return f"{found.criterion.name} makes them together with the weights"
+    return ""

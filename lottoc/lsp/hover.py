@@ -115,7 +115,7 @@ def _option(here: Place, node: syntax.Argument, name: str) -> Hover | None:
 
 def word_help(kind: str, key: str, word: str) -> str | None:
     """What a word means as the value of a key: its own text, or the specification's."""
-    if word in planned(kind, key):
+    if word in planned(key):
         return f"**{word}** is part of the language, but this version of lottoc does not have it"
     if key == "pattern" and word in manual().patterns:
         return f"**{word}**: {manual().patterns[word]}"

@@ -23,7 +23,7 @@ from lottoc.lower.program import SOURCES
 from lottoc.lower.sanity import CONTROLS
 from lottoc.lower.selections import SCOPES
 from lottoc.lower.signal import ON_COLLAPSE
-from lottoc.lower.sources import LOSSES, OPTIMIZERS, SCHEDULES
+from lottoc.lower.sources import LOSSES, OPTIMIZERS, PLANNED_MODELS, SCHEDULES
 from lottoc.lower.split_blocks import PARTITIONS
 from lottoc.lower.tickets import STARTS
 from lottoc.masks import patterns
@@ -73,12 +73,9 @@ def keys(kind: str) -> tuple[str, ...]:
     return SHAPES[kind].keys if kind in SHAPES else ()
 
 
-def planned(kind: str, key: str) -> frozenset[str]:
+def planned(key: str) -> tuple[str, ...]:
     """Words of the language that this version refuses."""
-    return {
-        ("ticket", "criterion"): criteria.PLANNED,
-        ("ticket", "method"): methods.PLANNED,
-    }.get((kind, key), frozenset())
+    return PLANNED_MODELS if key == "source" else ()
 
 
 def shape(kind: str, key: str, function: str) -> type | None:

@@ -20,9 +20,6 @@ METHODS = {
     "subset_sum": "lottoc.methods.subset_sum:SubsetSum",
 }
 
-PLANNED: frozenset[str] = frozenset()
-"""Methods that the language knows by name and refuses until they are built."""
-
 
 def method_class(name: str) -> type[Method]:
     """The class of a method; `KeyError` if there is none of that name."""

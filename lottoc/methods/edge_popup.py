@@ -25,7 +25,7 @@ class EdgePopup:
     trains: ClassVar[bool] = True
     trains_weights: ClassVar[bool] = False
     usual_scope: ClassVar[str] = "layerwise"
-    takes_scores: ClassVar[bool] = False
+    invertible: ClassVar[bool] = False
     patterns: ClassVar[tuple[str, ...]] = (
         "unstructured",
         "N:M",

@@ -22,7 +22,7 @@ class Gmp:
     """
 
     trains: ClassVar[bool] = True
-    takes_scores: ClassVar[bool] = False
+    invertible: ClassVar[bool] = False
     patterns: ClassVar[tuple[str, ...]] = (
         "unstructured",
         "groups",

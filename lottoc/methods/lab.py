@@ -153,8 +153,9 @@ class Method(Protocol):
     A class may say more of itself: `trains`, whether it cannot do without a training; `patterns`,
     the only patterns that it keeps to; `first_criterion`, what scores where a ticket says nothing;
     `usual_scope`, likewise; `trains_weights`, whether it and its controls do; `chooses_amount`,
-    whether it finds itself how much to prune. An option `target` names another ticket.
-    What is wrong with its options its constructor says by a `ValueError`.
+    whether it finds itself how much to prune; `invertible`, whether its masks keep what the
+    criterion scores highest; `adapts`, whether they say what may move. An option `target` names
+    another ticket. What is wrong with its options its constructor says by a `ValueError`.
     """
 
     def first_step(self, lab: Lab[W, S, M]) -> int:

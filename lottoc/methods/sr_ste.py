@@ -21,7 +21,7 @@ class SrSte:
     """
 
     trains: ClassVar[bool] = True
-    takes_scores: ClassVar[bool] = False
+    invertible: ClassVar[bool] = False
     patterns: ClassVar[tuple[str, ...]] = ("N:M",)
     criteria: ClassVar[tuple[str, ...]] = ("magnitude",)
 

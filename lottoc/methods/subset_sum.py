@@ -23,7 +23,7 @@ class SubsetSum:
 
     trains_weights: ClassVar[bool] = False
     chooses_amount: ClassVar[bool] = True
-    takes_scores: ClassVar[bool] = False
+    invertible: ClassVar[bool] = False
     patterns: ClassVar[tuple[str, ...]] = ("unstructured",)
     criteria: ClassVar[tuple[str, ...]] = ("magnitude",)
 

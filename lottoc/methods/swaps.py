@@ -16,6 +16,7 @@ class Swaps:
 
     update: ClassVar[str]
     trains: ClassVar[bool] = True
+    invertible: ClassVar[bool] = False
     patterns: ClassVar[tuple[str, ...]] = ("unstructured",)
     first_criterion: ClassVar[str] = "random"
 

@@ -67,7 +67,7 @@ def never_stable(stability: Stability, place: Span) -> RequirementError:
     """No step to rewind to."""
     heights = ", ".join(f"{h:.2%} at step {s}" for s, h in stability.barriers.items())
     message = f'"{stability.block}" finds no step from which on barriers stay below '
-    message += f"{float(stability.threshold):g}: {heights}"
+    message += f"{100 * float(stability.threshold):g}%: {heights}"
     help = ("add later steps to  at, or raise  threshold",)
     return RequirementError([Diagnostic("never-stable", message, (Label(place),), help)])
 

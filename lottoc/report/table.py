@@ -77,7 +77,10 @@ def rank_tables(found: Sequence[Ranking]) -> list[str]:
         for heading in ("mean rank", *proxies):
             table.add_column(heading, justify="right")
         for model in ranking.order:
-            numbers = [f"{ranking.values[model][proxy]:.4g}" for proxy in proxies]
+            values = ranking.values[model]
+            numbers = [
+                f"{values[p]:.2%}" if p == "accuracy" else f"{values[p]:.4g}" for p in proxies
+            ]
             table.add_row(model, f"{ranking.means[model]:.2f}", *numbers)
         tables.append(_text(table))
     return tables

@@ -218,7 +218,7 @@ def test_a_module_in_memory() -> None:
         ("apply base.pt task.safetensors", "adapter-base", "net.py:function"),
         ("apply empty task.safetensors", "adapter-base", "net.py:function"),
         ("apply none.safetensors task.safetensors", "model-not-found", "cannot read"),
-        ("apply none task.safetensors", "model-not-found", "no such file"),
+        ("apply none task.safetensors", "model-not-found", "a folder with such files"),
         ("apply net.py:nothing task.safetensors", "torch-function", "nothing"),
         ("apply base.safetensors none.safetensors", "model-not-found", "cannot read"),
     ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -107,6 +108,8 @@ def test_a_check_trains_nothing(nets: Path, monkeypatch: pytest.MonkeyPatch) -> 
     for more in ([], ["--load-models"]):
         result = CliRunner().invoke(app, ["check", "s.lotto", *more])
         assert result.exit_code == 0, result.output
+        assert "note[best-unknown]" in result.stderr
+        assert "checked with mlp(depth=1, width=2)" in result.stderr
     wrong = SEARCH.replace("sparsity = 50%", "sparsity = 50%   scope = gobal")
     (nets / "s.lotto").write_text(wrong)
     result = CliRunner().invoke(app, ["compile", "s.lotto", "-o", "out"])
@@ -120,6 +123,24 @@ def test_a_function_that_does_not_take_the_arguments(nets: Path) -> None:
     assert result.exit_code == 3
     assert "error[torch-model]" in result.stderr
     assert "unexpected keyword argument 'height'" in result.stderr
+    assert "what lottoc calls is  mlp(height=1, width=2)" in result.stderr
+    assert 'source  = torch("nets.py:mlp")' in result.stderr
+
+
+def test_a_network_of_the_space_that_does_not_run(nets: Path) -> None:
+    (nets / "nets.py").write_text(NETS.replace("given = width", "given = min(width, 8)"))
+    (nets / "s.lotto").write_text(SEARCH.replace("[2, 8, 32]", "[2, 8, 16]"))
+    result = CliRunner().invoke(app, ["compile", "s.lotto", "-o", "out"])
+    assert result.exit_code == 3, result.output
+    assert re.search(r"it is of the network  mlp\(depth=\d, width=16\)", result.stderr)
+
+
+def test_tables_show_accuracies_as_shares(nets: Path) -> None:
+    (nets / "s.lotto").write_text(SEARCH)
+    result = CliRunner().invoke(app, ["compile", "s.lotto", "-o", "out"])
+    rows = [line.split() for line in result.stdout.splitlines() if line.startswith(" space(")]
+    assert len(rows) == 3
+    assert all(re.fullmatch(r"\d+\.\d\d%", row[-1]) for row in rows)
 
 
 def test_without_optuna(nets: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -66,6 +66,7 @@ def test_no_step_is_stable(project: Path) -> None:
         compiled(project, RECIPE, threshold="0%")
     (diagnostic,) = error.value.diagnostics
     assert diagnostic.code == "never-stable"
+    assert "stay below 0%: " in diagnostic.message
     assert "at step 0" in diagnostic.message
     assert "at step 10" in diagnostic.message
     assert not (project / "out").exists()

@@ -11,7 +11,7 @@ import pytest
 from lottoc.criteria.task_vector import TaskVector
 from lottoc.masks.allocate import pruned_count, schedule
 from lottoc.masks.select import keep_best
-from lottoc.methods import METHODS, PLANNED, method_class
+from lottoc.methods import METHODS, method_class
 from lottoc.methods.imp import Imp
 from lottoc.methods.lab import Duration
 from lottoc.methods.lota import Lota
@@ -183,4 +183,3 @@ def test_task_vector_by_hand() -> None:
 def test_the_registry() -> None:
     for name in METHODS:
         assert method_class(name).__doc__
-    assert not PLANNED & set(METHODS)
