@@ -51,7 +51,9 @@ CASES = {
         Path("dense.onnx"),
     ),
     "mlp-sparse": Case(
-        EXAMPLES / "mlp" / "sparse.lotto", {"grouped.onnx": "1,16,128"}, Path("dense.onnx")
+        EXAMPLES / "mlp" / "sparse.lotto",
+        {"grouped.onnx": "1,16,128", "one.onnx": "1"},
+        Path("dense.onnx"),
     ),
 }
 
