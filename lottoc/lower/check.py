@@ -231,6 +231,7 @@ class _Checker:
             self.reader, models, written, data, trainings, blocks, expressions, winners.of, dense
         )
         tickets.stabilities = stabilities
+        tickets.contests = {*self.blocks.get("rank", {}), *self.blocks.get("search", {})}
         for name in blocks:
             ticket = tickets.ticket(name)
             if ticket is not None:
@@ -274,7 +275,7 @@ class _Checker:
         """The split blocks and their parts; their tickets are added to those found."""
         splits: list[Split] = []
         parts: dict[str, Data] = {}
-        originals = dict(found)
+        originals = self._with_broken(found)
         for partition in partitions:
             checked = check_split(self.reader, partition, originals, models, data)
             if checked is not None:
@@ -286,13 +287,17 @@ class _Checker:
     def _sanities(self, found: dict[str, Ticket], data: Mapping[str, Data]) -> tuple[Sanity, ...]:
         """The sanity blocks; the tickets of their controls are added to those found."""
         sanities = []
-        originals = dict(found)
+        originals = self._with_broken(found)
         for block in self.blocks.get("sanity", {}).values():
             checked = check_sanity(self.reader, block, originals, data)
             if checked is not None:
                 sanities.append(checked[0])
                 found |= checked[1]
         return tuple(sanities)
+
+    def _with_broken(self, found: Mapping[str, Ticket]) -> dict[str, Ticket | None]:
+        """The tickets by name; None for those with an error."""
+        return {**dict.fromkeys(self.blocks.get("ticket", {})), **found}
 
     @staticmethod
     def _has_test(ticket: Ticket, data: Mapping[str, Data]) -> bool:

@@ -100,11 +100,17 @@ def check_emit(
         return None
     kind = KINDS[block.name]
     keys = entries(reader, block)
+    if len(kind.formats) == 1:
+        keys = _without_choices(reader, block, keys)
     path = _artefact_path(reader, block, kind)
     said = keys["ticket"].value if "ticket" in keys else None
     ticket = ticket_name(said) if said is not None else None
     if isinstance(said, syntax.Attribute) and isinstance(said.base, syntax.Name):
         ticket = f"{said.base.value}.{said.name}"
+    if isinstance(said, syntax.Attribute) and said.name == "mask" and ticket not in names:
+        help = f"write  ticket = {said.base.span.text}"
+        reader.mismatch(said, "a ticket, which is shipped with its mask", help=help)
+        return None
     if said is not None and ticket is None:
         help = "a split has tickets too, as  digits.core  and  digits.specialist(1)"
         reader.mismatch(said, "the name of a ticket", help=help)
@@ -144,6 +150,21 @@ def check_emit(
     if emit.kind == "adapter" and emit.ticket in tickets:
         _check_adapter(reader, keys, tickets[emit.ticket], tickets)
     return emit
+
+
+def _without_choices(
+    reader: Reader, block: syntax.Block, keys: Mapping[str, syntax.Entry]
+) -> dict[str, syntax.Entry]:
+    """The keys of an artefact of one form only, after others have been reported."""
+    said = {key: entry for key, entry in keys.items() if key not in ("ticket", "model")}
+    for key, entry in said.items():
+        reader.findings.error(
+            "unused-key",
+            f'"{key}" has no effect: emit {block.name} has one form',
+            entry.key_span,
+            help=f"remove {key}",
+        )
+    return {key: entry for key, entry in keys.items() if key not in said}
 
 
 def _check_model(
@@ -358,4 +379,15 @@ def _artefact_path(reader: Reader, block: syntax.Block, kind: Kind) -> str | Non
             help="name a file; the folder is chosen by  lottoc compile -o FOLDER",
         )
         return None
-    return Path(block.path.value).as_posix()
+    path = Path(block.path.value)
+    if path.suffix != kind.suffix and path.suffix in {other.suffix for other in KINDS.values()} - {
+        ""
+    }:
+        reader.findings.error(
+            "bad-path",
+            f'"{block.path.value}" has the ending of another kind of artefact than {block.name}',
+            block.path.span,
+            help=f'name it  "{path.with_suffix(kind.suffix).as_posix()}"',
+        )
+        return None
+    return path.as_posix()

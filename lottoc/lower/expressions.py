@@ -30,6 +30,7 @@ from lottoc.lower.split_blocks import ticket_name
 EVALUATED = ("accuracy", "loss", "perplexity")
 METRICS = ("accuracy", "loss", "perplexity", "sparsity", "params")
 PLANNED_METRICS = ("flops",)
+_DROP = "for example  checks.shuffle.drop(snip)"
 _SIGNS = ("+", "-", "*", "/")
 
 
@@ -99,7 +100,8 @@ class Expressions:
         if name in self.tickets and name != "dense":
             return True
         if name == "dense":
-            self.reader.findings.error("wrong-type", '"dense" has no mask', value.span)
+            help = "name a ticket of the recipe"
+            self.reader.findings.error("wrong-type", '"dense" has no mask', value.span, help=help)
         else:
             known = [*self.tickets - {"dense"}, *self.masks]
             self.reader.unknown(name, known, "ticket", value.span)
@@ -133,7 +135,13 @@ class Expressions:
             case syntax.Call(function=syntax.Name(value=name)):
                 self.reader.unknown(name, ("collapse",), "function", value.function.span)
                 return None
-        self.reader.mismatch(value, "a number or a metric such as winning.accuracy")
+        help = ""
+        match value:
+            case syntax.Attribute(
+                base=syntax.Attribute(base=base, name="specialist" | "specialists"), name=metric
+            ):
+                help = f"name one of them:  {base.span.text}.specialist(1).{metric}"
+        self.reader.mismatch(value, "a number or a metric such as winning.accuracy", help=help)
         return None
 
     def _drop(self, call: syntax.Call) -> Number | None:
@@ -147,8 +155,7 @@ class Expressions:
             ):
                 pass
             case _:
-                help = "for example  checks.shuffle.drop(snip)"
-                self.reader.mismatch(call, "a drop of one ticket under a control", help=help)
+                self.reader.mismatch(call, "a drop of one ticket under a control", help=_DROP)
                 return None
         found = self.sanities.get(block.value)
         if block.value not in self.sanities:
@@ -169,6 +176,9 @@ class Expressions:
         if ticket in self.stabilities:
             self.reader.mismatch(value, "a metric of a ticket", help=STEP_HELP)
             return None
+        if ticket in self.sanities:
+            self.reader.mismatch(value, "a metric of a ticket", help=_DROP)
+            return None
         if ticket not in self.tickets:
             self.reader.unknown(ticket, self.tickets, "ticket", value.base.span)
             return None
@@ -176,8 +186,7 @@ class Expressions:
             self.reader.not_yet(f'the metric "{value.name}"', value.name_span)
             return None
         if value.name not in METRICS:
-            known = (*METRICS, *PLANNED_METRICS)
-            self.reader.unknown(value.name, known, "metric", value.name_span)
+            self.reader.unknown(value.name, METRICS, "metric", value.name_span)
             return None
         if value.name in EVALUATED and not self.evaluated(ticket, value.name):
             self._not_evaluated(ticket, value)

@@ -15,7 +15,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from lottoc.diagnostics import Findings, InputError, Label, RecipeError, Source
+from lottoc.diagnostics import Findings, InputError, Label, RecipeError, Source, did_you_mean
 from lottoc.grammar import syntax
 from lottoc.grammar.parser import parse
 from lottoc.recipe_file import read
@@ -140,6 +140,8 @@ class _Loader:
             source = read(path)
             recipe = parse(source)
         except InputError as error:
+            if item.path.value.startswith(f"{PRESETS}/") and not path.exists():
+                error = _no_preset(error, item.path.value)
             self.findings.absorb(error, item.path.span)
         except RecipeError as error:
             self.findings.diagnostics += error.diagnostics
@@ -156,3 +158,11 @@ def _locate(text: str, folder: Path) -> Path:
         if shipped.exists():
             return shipped
     return beside
+
+
+def _no_preset(error: InputError, path: str) -> InputError:
+    """The same error, with the presets that there are."""
+    shipped = Path(str(files("lottoc"))) / PRESETS
+    known = [f"{PRESETS}/{file.name}" for file in shipped.glob("*.lotto")]
+    help = did_you_mean(path, known)
+    return InputError([dataclasses.replace(d, help=help) for d in error.diagnostics])

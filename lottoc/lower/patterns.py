@@ -42,7 +42,11 @@ def read_pattern(
 def _said(reader: Reader, value: syntax.Value) -> Pattern | None:
     if isinstance(value, syntax.Ratio):
         return _ratio(reader, value)
-    head = reader.head(value, f"a pattern such as {', '.join(examples())}")
+    wanted = f"a pattern such as {', '.join(examples())}"
+    if isinstance(value, syntax.String):
+        reader.mismatch(value, wanted, help=f"write  {value.value}  without quotes")
+        return None
+    head = reader.head(value, wanted)
     if head is None:
         return None
     name, arguments = head

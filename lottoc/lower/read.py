@@ -153,9 +153,8 @@ class Reader:
 
     def unknown(self, word: str, known: Iterable[str], what: str, span: Span) -> None:
         """Record a name that is not known, with the nearest one that is."""
-        self.findings.error(
-            "unknown-name", f'unknown {what} "{word}"', span, help=did_you_mean(word, known)
-        )
+        help = did_you_mean(word, known) or ("there is none",)
+        self.findings.error("unknown-name", f'unknown {what} "{word}"', span, help=help)
 
     def not_yet(self, what: str, span: Span) -> None:
         """Record a part of the language that is specified but not built."""
@@ -188,7 +187,7 @@ class Reader:
         """A list, item by item; items that do not fit are reported and left out."""
         value = self.resolve(value)
         if not isinstance(value, syntax.ListValue):
-            self.mismatch(value, "a list in [ ]")
+            self.mismatch(value, "a list in [ ]", help=f"write  [{value.span.text}]")
             return []
         return [item for item in map(read, value.items) if item is not None]
 

@@ -39,11 +39,12 @@ _OPTIONS: Mapping[str, type] = {"shuffle": _Shuffle, "reinit": _Reinit, "invert"
 def check_sanity(
     reader: Reader,
     block: syntax.Block,
-    tickets: Mapping[str, Ticket],
+    tickets: Mapping[str, Ticket | None],
     data: Mapping[str, Data],
 ) -> tuple[Sanity, dict[str, Ticket]] | None:
     """The controls of a block, and a ticket for each of them; None after an error.
 
+    Of `tickets` those are None that have an error, which is told already.
     They are the tickets that `mask = shuffle(t)`, `weights = reinit` and a criterion turned around
     would make, so that what a recipe says by itself too is done once.
     """
@@ -75,7 +76,7 @@ def check_sanity(
 def _tickets(
     reader: Reader,
     value: syntax.Value,
-    tickets: Mapping[str, Ticket],
+    tickets: Mapping[str, Ticket | None],
     data: Mapping[str, Data],
 ) -> list[tuple[Ticket, Span]]:
 
@@ -83,10 +84,13 @@ def _tickets(
         if not isinstance(item, syntax.Name):
             reader.mismatch(item, "the name of a ticket")
         elif item.value == "dense":
-            reader.findings.error("wrong-type", '"dense" has no mask', item.span)
+            help = "name a ticket of the recipe"
+            reader.findings.error("wrong-type", '"dense" has no mask', item.span, help=help)
         elif item.value not in tickets:
             reader.unknown(item.value, tickets, "ticket", item.span)
-        elif not _evaluated(tickets[item.value], data):
+        elif (ticket := tickets[item.value]) is None:
+            broken.append(item.value)
+        elif not _evaluated(ticket, data):
             reader.findings.error(
                 "no-test-data",
                 f'"{item.value}" cannot be compared with its controls',
@@ -94,12 +98,13 @@ def _tickets(
                 help='give it a training, and a data block with test = npz("data.npz", …)',
             )
         else:
-            return tickets[item.value], item.span
+            return ticket, item.span
         return None
 
+    broken: list[str] = []
     before = len(reader.findings.errors)
     found = {ticket.name: (ticket, span) for ticket, span in reader.items(value, read)}
-    if not found and len(reader.findings.errors) == before:
+    if not found and not broken and len(reader.findings.errors) == before:
         reader.findings.error("wrong-type", "names no ticket", value.span, help="as [snip, grasp]")
     return list(found.values())
 

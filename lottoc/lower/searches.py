@@ -82,7 +82,8 @@ def _space(reader: Reader, value: syntax.Value) -> dict[str, tuple[Value, ...]]:
     space: dict[str, tuple[Value, ...]] = {}
     for argument in arguments:
         if argument.name is None:
-            reader.mismatch(argument.value, "choices by the name of an argument")
+            help = f"write  choices(width = {argument.value.span.text})"
+            reader.mismatch(argument.value, "choices by the name of an argument", help=help)
             continue
         before = len(reader.findings.errors)
         found = [
@@ -98,8 +99,12 @@ def _space(reader: Reader, value: syntax.Value) -> dict[str, tuple[Value, ...]]:
 
 def _values(reader: Reader, item: syntax.Value) -> list[Value] | None:
     match item:
-        case syntax.Range(start=start, stop=stop):
+        case syntax.Range(start=start, stop=stop) if stop >= start:
             return list(range(start, stop + 1))
+        case syntax.Range(start=start, stop=stop):
+            help = f"write  {stop}..{start}"
+            reader.findings.error("wrong-type", "the range is empty", item.span, help=help)
+            return None
         case syntax.String(value=text):
             return [text]
         case syntax.Name(value="true" | "false" as word):

@@ -244,6 +244,10 @@ class Selections:
             if argument.name != "rewind":
                 continue
             match self.reader.resolve(argument.value):
+                case syntax.Name(value=name) as value if name in self.stabilities:
+                    help = f"write  rewind = {name}.step"
+                    self.reader.mismatch(value, "a length of training", help=help)
+                    return NOWHERE, tuple(other for other in arguments if other is not argument)
                 case syntax.Attribute(base=syntax.Name() as block, name=word) as value:
                     rest = tuple(other for other in arguments if other is not argument)
                     if block.value not in self.stabilities:
@@ -269,10 +273,15 @@ class Selections:
         unfit = methods.unsuited(method[1], pattern.name, criterion.name if criterion else None)
         if unfit is not None:
             place = next(key for key in (unfit.key, "method", "like") if key in keys)
+            labels = []
+            if unfit.key == "pattern" and "pattern" not in keys and "criterion" in keys:
+                usual = f"under pattern {pattern} unless said"
+                labels = [Label(keys["criterion"].value.span, usual)]
             self.reader.findings.error(
                 "method-unsuited",
                 f"{method[0]} {unfit.message}",
                 keys[place].value.span,
+                *labels,
                 help=unfit.help,
             )
 

@@ -87,7 +87,8 @@ class Selector:
                 compare = _COMPARE[bound.operator]
                 return frozenset(x.name for x in self.signature if compare(x.size, limit))
         else:
-            self.reader.mismatch(bound, "a bound such as >= 4096")
+            help = f"write  size(>= {bound.span.text})" if isinstance(bound, syntax.Number) else ()
+            self.reader.mismatch(bound, "a bound such as >= 4096", help=help)
         return frozenset()
 
     def _what_there_is(self) -> tuple[str, ...]:

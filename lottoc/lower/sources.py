@@ -77,7 +77,7 @@ def model_source(
         reader.not_yet(f"{name}(…)", value.span)
         return None
     if name not in SOURCES:
-        reader.unknown(name, (*SOURCES, *PLANNED_MODELS), "model source", value.span)
+        reader.unknown(name, SOURCES, "model source", value.span)
         return None
     text = reader.text(arguments[0].value) if len(arguments) == 1 else None
     if text is None:

@@ -180,11 +180,11 @@ class Checked:
 def check_split(
     reader: Reader,
     partition: Partition,
-    tickets: Mapping[str, Ticket],
+    tickets: Mapping[str, Ticket | None],
     models: Mapping[str, Model],
     data: Mapping[str, Data],
 ) -> Checked | None:
-    """The tickets of a block; None after an error.
+    """The tickets of a block; None after an error. Of `tickets` those with an error are None.
 
     The core is trained on all of the data from where the ticket starts. A specialist is the core
     with more weights, which alone are trained on the part, so a core has one set of weights.
@@ -230,7 +230,7 @@ def check_split(
 def _ticket(
     reader: Reader,
     value: syntax.Value,
-    tickets: Mapping[str, Ticket],
+    tickets: Mapping[str, Ticket | None],
     models: Mapping[str, Model],
     data: Mapping[str, Data],
 ) -> Ticket | None:
@@ -239,12 +239,15 @@ def _ticket(
         reader.mismatch(value, "the name of a ticket")
         return None
     if value.value == "dense":
-        reader.findings.error("wrong-type", '"dense" has no mask', value.span)
+        help = "name the ticket that is found on each part"
+        reader.findings.error("wrong-type", '"dense" has no mask', value.span, help=help)
         return None
     if value.value not in tickets:
         reader.unknown(value.value, tickets, "ticket", value.span)
         return None
     ticket = tickets[value.value]
+    if ticket is None:
+        return None
     for reason, help in _unsuited(ticket, models, data):
         message = f'"{ticket.name}" cannot be found on parts of its data: {reason}'
         reader.findings.error("split-ticket", message, value.span, help=help)

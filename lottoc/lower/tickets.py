@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, TypeVar
 
@@ -46,6 +46,8 @@ class Tickets:
     """The model that `shapes.best` stands for."""
     dense: Ticket | None = None
     stabilities: Mapping[str, syntax.Block] = field(default_factory=dict)
+    contests: Collection[str] = ()
+    """The names of ranks and searches, which are no models but find one."""
 
     def __post_init__(self) -> None:
         self.done: dict[str, Ticket | None] = {}
@@ -275,6 +277,10 @@ class Tickets:
                 self.reader.mismatch(value, f"the name of a {key}")
             elif value.value in known:
                 return value.value
+            elif key == "model" and value.value in self.contests:
+                help = f"write  model = {value.value}.best"
+                message = f'"{value.value}" finds a model, and is none itself'
+                self.reader.findings.error("wrong-type", message, value.span, help=help)
             else:
                 self.reader.unknown(value.value, known, key, value.span)
             return None
