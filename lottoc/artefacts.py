@@ -28,7 +28,11 @@ from lottoc.progress import Progress
 
 if TYPE_CHECKING:
     from lottoc.backends.fx.network import Network
+    from lottoc.backends.onnx.activations import Activations
     from lottoc.backends.onnx.structure.cost import Workload
+
+_AT_ONCE = 4
+"""Values of layers that are looked at together: batches are smaller by this."""
 
 _STAGING = ".lottoc-"
 
@@ -216,6 +220,8 @@ def _emit_onnx(
     format, values = str(options["format"]), str(options["values"])
     work = workload(options)
     known: Any = {"format": format, "workload": work, "orders": _orders(op, engine)}
+    if options.get("activations", "same") != "same":
+        known["activations"] = _activations(op, engine, options)
     weights = _new_weights(op, engine)
     layers = onnx.emit(model, path, mask, weights, values=values, **known)
     advance(1)
@@ -226,6 +232,17 @@ def _emit_onnx(
             engine.trace("ordered", f"{op.path.data}: channels of {layer.name} {layer.order}", "")
     rows = [{**asdict(layer), "sparsity": layer.sparsity} for layer in layers]
     return _Written(model.file_bytes, rows, asdict(verified))
+
+
+def _activations(op: lotto.EmitOp, engine: Engine, options: Mapping[str, Any]) -> Activations:
+    """The examples that the ranges of activations are taken from."""
+    from lottoc.backends.onnx.activations import Activations
+    from lottoc.layerwise.onnx_batches import onnx_batches
+
+    assert op.data is not None
+    data: Any = engine.value(op.data)
+    split, samples = data.split(str(options["split"])), int(options["samples"])
+    return Activations(lambda model: onnx_batches(model, split, samples, share=_AT_ONCE))
 
 
 def _emit_fx(

@@ -13,10 +13,13 @@ from pathlib import Path
 
 import numpy as np
 
+from lottoc.backends.onnx.apart import call_apart
+from lottoc.backends.onnx.integers import find_wrong
 from lottoc.backends.onnx.notes import REMOVED, DamagedNotes, LayerNote, read_files, read_notes
 from lottoc.backends.onnx.representation import Found
 from lottoc.backends.onnx.run import Answer, Job, run_apart
 from lottoc.backends.onnx.stored import stored_layers
+from lottoc.backends.onnx.structure.grouping import grouped_name
 from lottoc.backends.onnx.swap import layout_of, swap_path
 from lottoc.backends.onnx.values import NAMES
 from lottoc.backends.onnx.verify import STEPS
@@ -38,6 +41,8 @@ class Soundness:
     rounding: float = 0.0
     swaps: int = 0
     """Files beside it that turn it into other tickets, each run too."""
+    integer_layers: int = 0
+    """Layers in int8 whose bytes were computed again."""
 
 
 def check_alone(path: Path) -> Soundness:
@@ -50,7 +55,7 @@ def check_alone(path: Path) -> Soundness:
         name = str(path.resolve())
         _demand(path, run_apart(Job(name, folder, "checked", "check")))
         with file.damage_is_an_error():
-            layers, rounding = _check_layers(file)
+            layers, rounding, small = _check_layers(file)
             swaps = _check_swaps(file)
         answer = run_apart(Job(name, folder, "actual", "make-up"))
         if not answer.failed:
@@ -58,10 +63,24 @@ def check_alone(path: Path) -> Soundness:
             for swap in swaps:
                 job = Job(name, folder, "swapped", "run", location=location, swap=str(swap))
                 _demand(path, run_apart(job))
+            _check_integers(path, small, sorted(Path(folder).glob("inputs-*.npz")))
     if answer.failed == "inputs":
         return Soundness(layers, 0, answer.reason, rounding, len(swaps))
     _demand(path, answer)
-    return Soundness(layers, answer.trials, rounding=rounding, swaps=len(swaps))
+    more = {"swaps": len(swaps), "integer_layers": len(small)}
+    return Soundness(layers, answer.trials, rounding=rounding, **more)
+
+
+def _check_integers(path: Path, weights: list[str], inputs: list[Path]) -> None:
+    """Compute the layers that multiply in int8 again, on this machine's runtime."""
+    if not weights:
+        return
+    try:
+        wrong = call_apart(find_wrong, path.resolve(), weights, inputs)
+    except (ValueError, RuntimeError) as error:
+        raise invalid(path, str(error)) from error
+    if wrong is not None:
+        raise invalid(path, str(wrong))
 
 
 def _check_swaps(file: OnnxFile) -> list[Path]:
@@ -84,19 +103,21 @@ def _check_swaps(file: OnnxFile) -> list[Path]:
     return others
 
 
-def _check_layers(file: OnnxFile) -> tuple[int | None, float]:
-    """How many layers were compared with the notes, and the largest rounding noted."""
+def _check_layers(file: OnnxFile) -> tuple[int | None, float, list[str]]:
+    """How many layers were compared with the notes, the largest rounding noted, and the weights
+    of layers that are noted to multiply in int8."""
     try:
         notes = read_notes(file)
     except DamagedNotes as error:
         raise invalid(file.path, "what lottoc noted in the file is damaged") from error
     if notes is None:
-        return None, 0.0
+        return None, 0.0, []
     layers = {item.weight.layer.name: item.found for item in stored_layers(file, notes)}
     for note in notes:
         if note.format != REMOVED:
             _check_layer(file, note, layers.get(note.layer))
-    return len(notes), max((note.rounding for note in notes), default=0.0)
+    small = [grouped_name(n.group.weight) for n in notes if n.activations and n.group]
+    return len(notes), max((note.rounding for note in notes), default=0.0), small
 
 
 def _check_layer(file: OnnxFile, note: LayerNote, found: Found | None) -> None:

@@ -15,6 +15,7 @@ from lottoc.backends.onnx.values import NAMES, relative_error, rounded
 from lottoc.diagnostics import did_you_mean, input_error
 from lottoc.frontends import onnx_schema as schema
 from lottoc.frontends.onnx_layers import Weight
+from lottoc.frontends.onnx_schema import DataType
 
 GROUPS = "groups"
 """A format of the graph, not of a weight: layers are rewritten before their weights are stored."""
@@ -29,7 +30,7 @@ class LayerReport:
     `units` is [out, in] of the stored weight, smaller than `shape` where dead units have left.
     `order` is `permuted`, or why it was kept, of the channels that an N:M layer reads; empty where
     none was searched. `predicted` is what the layer takes on the target, where it could be run in
-    groups.
+    groups. `activations` is the type that the layer multiplies in, empty if that is its own.
     """
 
     name: str
@@ -43,6 +44,7 @@ class LayerReport:
     units: tuple[int, ...] = ()
     order: str = ""
     predicted: tuple[Prediction, ...] = ()
+    activations: str = ""
 
     @property
     def sparsity(self) -> float:
@@ -97,6 +99,9 @@ def _smallest(
     own = weight.stored.data_type
     asked = _value_type(values, own)
     types = {asked, own} if len(formats) > 1 else {asked}
+    small = weight.stored.name in content.small
+    if small:  # the runtime has to find the numbers there when it loads the layer
+        formats, types = ("narrow",), {int(DataType.INT8)}
     for format, value_type in itertools.product(formats, sorted(types)):
         masked = masked_weight(content, weight, kept, value_type)
         try:
@@ -106,7 +111,8 @@ def _smallest(
             reasons.append(str(reason))
             continue
         report = layer_report(weight, kept, format, parts.payload)
-        found.append(Choice(parts, replace(report, values=NAMES[value_type])))
+        report = replace(report, values=NAMES[value_type], activations="int8" if small else "")
+        found.append(Choice(parts, report))
     if not found:
         raise input_error(
             "onnx-format",

@@ -28,7 +28,8 @@ class InspectedLayer:
     `pattern` is `groups(ROWS)` if rows are stored in groups, else the tightest N:M (N of every M
     consecutive inputs kept at most) that holds, or `unstructured`, or `dense` without any zeros.
     `nbytes` counts the stored numbers and positions. `values` is the type of those numbers,
-    `rounding` the relative error that it brought, as noted in the file.
+    `rounding` the relative error that it brought and `activations` the type that the layer
+    multiplies in, empty if its own, as noted in the file.
     """
 
     layer: Layer
@@ -38,6 +39,7 @@ class InspectedLayer:
     nbytes: int
     values: str
     rounding: float
+    activations: str = ""
 
     @property
     def sparsity(self) -> float:
@@ -57,13 +59,14 @@ def inspect(path: Path) -> list[InspectedLayer]:
 
 def _inspect(file: OnnxFile) -> Iterator[InspectedLayer]:
     notes = _notes(file)
-    rounding = {note.layer: note.rounding for note in notes or ()}
+    noted = {note.layer: note for note in notes or ()}
     for layer in stored_layers(file, notes):
         found, weight = layer.found, layer.weight
         nonzero = _canonical(found.value(), weight) != 0
         kept = int(np.count_nonzero(nonzero))
         pattern = f"groups({layer.rows})" if layer.rows else find_pattern(nonzero)
         pattern = "dense" if kept == nonzero.size else pattern
+        note = noted.get(weight.layer.name)
         yield InspectedLayer(
             weight.layer,
             found.representation,
@@ -71,7 +74,8 @@ def _inspect(file: OnnxFile) -> Iterator[InspectedLayer]:
             pattern,
             found.nbytes,
             NAMES[found.value_type],
-            rounding.get(weight.layer.name, 0.0),
+            note.rounding if note is not None else 0.0,
+            note.activations if note is not None else "",
         )
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from lottoc.backends.onnx.activations import Activations, quantize_stage
 from lottoc.backends.onnx.choose import (
     GROUPS,
     Choice,
@@ -42,6 +43,7 @@ def emit(
     values: str = "same",
     workload: Workload = WORKLOAD,
     orders: Orders | None = None,
+    activations: Activations | None = None,
 ) -> list[LayerReport]:
     """Write `model` with `mask * weight` for each masked layer, and report on those layers.
 
@@ -51,19 +53,23 @@ def emit(
     grouped where that is faster on the target and for the batch sizes of `workload`. A model of
     2 GiB or more is split into `output` and `output` + ".data" beside it: the model knows the data
     file by that name, so give the final file name, in a temporary folder if need be. With `orders`
-    channels are put in another order in all that makes or reads them, and no layer is grouped.
+    channels are put in another order in all that makes or reads them, and no layer is grouped. With
+    `activations`, and int8 values, grouped layers multiply in int8 (see `quantized`).
 
     Raises `InputError`: `onnx-format` for a format or type that is unknown or does not suit the
-    model, `onnx-range` for weights that `values` cannot hold, `onnx-too-large`, `onnx-order` for an
-    order that cannot be written into the model.
+    model, or where no layer can multiply in int8, `onnx-range` for weights that `values` cannot
+    hold, `onnx-too-large`, `onnx-order` for an order that cannot be written into the model, and
+    what `Activations.scales` raises.
     """
     _refuse_in_place(model, output)
     content = Content(model, masks, weights, orders=orders or {})
     formats, rule = candidates(format), None if content.ordered else workload.rule(format)
     with tempfile.TemporaryDirectory(prefix="lottoc-structure-") as folder:
-        stage = restructure(content, Path(folder), rule)
+        stage = restructure(content, Path(folder), rule, small=activations is not None)
         if format == GROUPS:
             refuse_ungrouped(content, stage)
+        if activations is not None:
+            stage = _in_int8(content, stage, activations, Path(folder))
         if stage is not None:
             return _emit_stage(content, stage, output, formats, values, rule)
     with model.file.damage_is_an_error():
@@ -73,6 +79,24 @@ def emit(
         notes = write_notes(_note(model, report) for report in reports)
         _write(Rewrite(model.file, parts, notes), output)
     return reports
+
+
+def _in_int8(
+    content: Content, stage: Stage | None, activations: Activations, folder: Path
+) -> Stage:
+    """The stage with its grouped layers in int8, those that can be."""
+    if stage is not None:
+        stage = quantize_stage(stage, activations, folder)
+    if stage is None or not stage.small:
+        reasons = list(stage.small_refused.values()) if stage is not None else []
+        why = reasons[0] if reasons else "none of float32 runs in groups"
+        raise input_error(
+            "onnx-format",
+            f"no layer can multiply in int8: {why}",
+            file=str(content.model.path),
+            help=["leave activations out, or prune by  pattern = groups(64)"],
+        )
+    return stage
 
 
 @dataclass(frozen=True)
@@ -119,7 +143,15 @@ def _note(model: OnnxModel, report: LayerReport) -> LayerNote:
     """What to note of a layer that was not rewritten."""
     same = report.values == model.weights[report.name].layer.dtype
     values = "" if same else report.values
-    return LayerNote(report.name, report.format, report.kept, None, values, report.rounding)
+    return LayerNote(
+        report.name,
+        report.format,
+        report.kept,
+        None,
+        values,
+        report.rounding,
+        activations=report.activations,
+    )
 
 
 def _emit_stage(
@@ -133,7 +165,7 @@ def _emit_stage(
     """Write a rewritten model, and report on the layers that it was made from."""
     model = stage.model
     with model.file.damage_is_an_error():
-        chosen = choose(Content(model, stage.mask), formats, values)
+        chosen = choose(Content(model, stage.mask, small=stage.small), formats, values)
         parts = {model.weights[name].stored.name: c.parts for name, c in chosen.items()}
         written = [_staged(content, stage, name, chosen) for name in _masked(content)]
         notes = write_notes(note for _, note in written)
@@ -172,7 +204,12 @@ def _staged(
         return report, LayerNote(name, REMOVED, 0)
     moved = stage.moved.get(own) if own not in stage.shapes else None
     note = replace(_note(stage.model, written), layer=name, moved=moved)
-    report = replace(report, values=written.values, rounding=written.rounding)
+    report = replace(
+        report,
+        values=written.values,
+        rounding=written.rounding,
+        activations=written.activations,
+    )
     if group is None:
         return replace(report, format=written.format, nbytes=written.nbytes), note
     nbytes = written.nbytes + 4 * group.grouping.gathered.size

@@ -43,16 +43,24 @@ def find(file: OnnxFile) -> Iterator[Found]:
     for node in file.nodes:
         name = node.outputs[0] if node.outputs else ""
         numbers = file.initializers.get(name + NUMBERS)
-        if numbers and node.name in (f"Cast:{name}", f"Mul:{name}"):
+        last = ("Cast", "Mul", "DequantizeLinear")
+        if numbers and node.name in [f"{op}:{name}" for op in last]:
             scale = file.initializers.get(name + values.SCALE)
             yield _found(name, values.decoded_type(node, numbers, scale), numbers, scale)
 
 
 def _found(name: str, data_type: int, numbers: Tensor, scale: Tensor | None) -> Found:
     def decode() -> Flat:
-        return values.widen(numbers.read(), scale.read() if scale else None, data_type)
+        return values.widen(numbers.read(), _scales(numbers, scale), data_type)
 
     tensors = [numbers, scale] if scale else [numbers]
     nbytes = sum(t.size * schema.item_bytes(t.data_type) for t in tensors)
     stored = Stored(name, data_type, numbers.dims)
     return Found(stored, "narrow", numbers.data_type, nbytes, decode)
+
+
+def _scales(numbers: Tensor, scale: Tensor | None) -> Flat | None:
+    """To be broadcast: those of a DequantizeLinear lie along one axis, the first."""
+    if scale is None or len(scale.dims) == len(numbers.dims):
+        return None if scale is None else scale.read()
+    return scale.read().reshape(-1, *(1,) * (len(numbers.dims) - 1))

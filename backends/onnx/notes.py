@@ -2,6 +2,7 @@
 
 It is one JSON text in the model's metadata: the version, and for each layer how it is stored and
 how many weights are kept; of narrower values also their type and what rounding to it changed, of
+layers that multiply in int8 that they do, of
 grouped layers the order that their rows and channels are stored in: nothing else in the file
 tells. Without times or paths, equal inputs give equal bytes.
 """
@@ -50,7 +51,7 @@ class LayerNote:
 
     `moved` says which rows and columns of the weight are where, if any has moved. `values` is the
     type they are stored in, empty if it is their own, and `rounding` the relative
-    error of that.
+    error of that. `activations` is the type that the layer multiplies in, empty if its own.
     """
 
     layer: str
@@ -60,6 +61,7 @@ class LayerNote:
     values: str = ""
     rounding: float = 0.0
     moved: Moved | None = None
+    activations: str = ""
 
 
 def write_notes(notes: Iterable[LayerNote], files: Mapping[str, str] | None = None) -> str:
@@ -73,6 +75,8 @@ def write_notes(notes: Iterable[LayerNote], files: Mapping[str, str] | None = No
             more |= {way: _text(order) for way, order in ways.items() if order is not None}
         if note.values:
             more |= {"values": note.values, "rounding": note.rounding}
+        if note.activations:
+            more |= {"activations": note.activations}
         layers[note.layer] = [note.format, note.kept, *([more] if more else [])]
     content: dict[str, Any] = {"version": lottoc.__version__, "layers": layers}
     if files:
@@ -132,13 +136,16 @@ def _read(name: str, layers: dict[str, Any]) -> LayerNote:
         raise TypeError(name)
     more = rest[0] if rest else {}
     values, rounding = more.get("values", ""), more.get("rounding", 0.0)
+    activations = more.get("activations", "")
     if not isinstance(values, str) or not isinstance(rounding, int | float):
+        raise TypeError(name)
+    if not isinstance(activations, str):
         raise TypeError(name)
     group = _group(more, layers) if "weight" in more else None
     moved = None
     if "from_rows" in more or "from_columns" in more:
         moved = Moved(_permutation(more.get("from_rows")), _permutation(more.get("from_columns")))
-    return LayerNote(name, format, kept, group, values, float(rounding), moved)
+    return LayerNote(name, format, kept, group, values, float(rounding), moved, activations)
 
 
 def _permutation(text: str | None) -> Order | None:

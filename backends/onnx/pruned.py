@@ -14,6 +14,7 @@ from lottoc.diagnostics import input_error
 from lottoc.frontends import onnx_schema as schema
 from lottoc.frontends.onnx_layers import Weight
 from lottoc.frontends.onnx_model import OnnxModel
+from lottoc.frontends.onnx_schema import DataType
 
 Masks = Mapping[str, NDArray[np.bool_]] | Callable[[str], NDArray[np.bool_] | None]
 Orders = Mapping[str, NDArray[np.int64] | None]
@@ -36,6 +37,8 @@ class Content:
     weights: Weights | None = None
     narrow: Mapping[str, int] = field(default_factory=dict)
     orders: Orders = field(default_factory=dict)
+    small: frozenset[str] = frozenset()
+    """Stored weights whose layers multiply in int8."""
 
     @property
     def ordered(self) -> bool:
@@ -109,7 +112,8 @@ def masked_weight(content: Content, weight: Weight, kept: int, value_type: int) 
         return given
 
     opset, axis = content.model.file.opset, 1 if weight.transposed else 0
-    return MaskedWeight(weight.stored, kept, opset, value_type, mask, values, scales, axis)
+    small = weight.stored.name in content.small and value_type == DataType.INT8
+    return MaskedWeight(weight.stored, kept, opset, value_type, mask, values, scales, axis, small)
 
 
 def _check_range(masked: NDArray[np.generic], stored: Narrow, value_type: int, name: str) -> None:

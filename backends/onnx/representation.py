@@ -32,7 +32,8 @@ class MaskedWeight:
     `kept` is the number of weights the mask keeps. `mask()` and `values()` give flat arrays of
     `size` elements, bool and `value_type`: the weight's own type or a narrower one. `scales()`
     gives what int8 values are multiplied by, of shape `scale_dims`; `out_axis` is the axis of the
-    stored weight along which they differ. All are computed at each call.
+    stored weight along which they differ. All are computed at each call. The layers of a weight in
+    `small` read int8 values as they are, if the runtime can: nothing must be folded into them.
     """
 
     stored: Stored
@@ -43,6 +44,7 @@ class MaskedWeight:
     values: Callable[[], Flat]
     scales: Callable[[], Flat]
     out_axis: int
+    small: bool = False
 
     @property
     def scale_dims(self) -> tuple[int, ...]:

@@ -2,6 +2,7 @@
 
     float16, bfloat16 --Cast--> weight
     int8 --Cast--> float --Mul(scale of the output)--> [--Cast-->] weight
+    int8 --DequantizeLinear(scale of the output)--> weight, of layers that multiply in int8
 
 Floats round to nearest, ties to even. int8 is symmetric and has a scale for each output of the
 layer: with w the kept weights of one output, in the type of the scale,
@@ -10,8 +11,9 @@ layer: with w the kept weights of one output, in the type of the scale,
     q     = w / scale, in double precision, to the nearest, ties to even
 
 so that a zero is stored as the zero it is, and no weight is off by more than half a scale. Scales
-are float32, of a float64 weight float64. onnxruntime folds all of it away while loading: a
-DequantizeLinear it would leave in the graph, or fuse with what follows, in other numbers.
+are float32, of a float64 weight float64. onnxruntime folds all of it away while loading, but for
+DequantizeLinear: that it leaves in the graph, or fuses with what follows, in the arithmetic of
+`quantized`. The numbers that it gives are the same.
 """
 
 from __future__ import annotations
@@ -129,6 +131,10 @@ def decoder(weight: MaskedWeight, stored: str) -> tuple[tuple[NewTensor, ...], l
     if weight.value_type != DataType.INT8:
         return (), [NewNode("Cast", (stored,), name, (("to", own),))]
     kind = scale_type(own)
+    if weight.small:
+        scale = NewTensor(name + SCALE, kind, (weight.stored.dims[weight.out_axis],), weight.scales)
+        axis = (("axis", weight.out_axis),)
+        return (scale,), [NewNode("DequantizeLinear", (stored, scale.name), name, axis)]
     scaled = name if kind == own else f"{name}.scaled"
     nodes = [
         NewNode("Cast", (stored,), f"{name}.wide", (("to", kind),)),

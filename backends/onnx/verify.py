@@ -17,8 +17,11 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from lottoc.backends.onnx.activations import Activations, find_change, quantize_stage
+from lottoc.backends.onnx.apart import call_apart
 from lottoc.backends.onnx.compare import check_same_rest
 from lottoc.backends.onnx.failure import failure
+from lottoc.backends.onnx.integers import find_wrong
 from lottoc.backends.onnx.notes import DamagedNotes, LayerNote, read_notes
 from lottoc.backends.onnx.pruned import Content, Masks, Orders, Weights
 from lottoc.backends.onnx.reference import write_reference
@@ -56,6 +59,10 @@ class VerifyReport:
     zeros: int = 0
     trials: list[Trial] = field(default_factory=list)
     not_run: str = ""
+    integer_layers: int = 0
+    """Layers in int8 whose bytes were computed again."""
+    changed: float = 0.0
+    """What int8 activations changed: |given - exact| / |exact| of an output for the examples."""
 
     @property
     def max_error(self) -> float:
@@ -73,6 +80,7 @@ def verify(
     tolerance: float = 1e-5,
     workload: Workload = WORKLOAD,
     orders: Orders | None = None,
+    activations: Activations | None = None,
 ) -> VerifyReport:
     """Check the file that `emit` wrote to `path`, in the same `format` for the same `workload`.
 
@@ -81,21 +89,31 @@ def verify(
     are narrower too, that is two steps: before and after rounding. Weights that were reordered are
     put back by what is noted in the file, and compared with mask times weight.
 
-    Raises `LottoError` (`verify-failed`) that names the layer or output, with the numbers.
+    With `activations`, the same as `emit` was given, layers in int8 are in both models that are
+    compared; besides, each is computed again in integers from what it is given, and the whole file
+    is compared with the model in floats on the examples.
+
+    Raises `LottoError` (`verify-failed`) that names the layer or output, with the numbers, and
+    `InputError` (`activations-lossy`) if int8 activations leave nothing of an output.
     """
     content = Content(model, masks, weights, {}, orders or {})
     rule = None if content.ordered else workload.rule(format)
     with tempfile.TemporaryDirectory(prefix="lottoc-structure-") as folder:
-        stage = restructure(content, Path(folder), rule)
+        stage = restructure(content, Path(folder), rule, small=activations is not None)
         if stage is None:
             report = _read_back(path, content)
             _run_both(path, content, None, report, tolerance)
         else:
-            rewritten = Content(stage.model, stage.mask, None, {})
+            floats = stage.model.path
+            if activations is not None:
+                stage = quantize_stage(stage, activations, Path(folder))
+            rewritten = Content(stage.model, stage.mask, None, {}, small=stage.small)
             report = _read_back(path, rewritten)
             _check_groups(path, content, stage)
             _check_orders(path, content, stage)
-            _run_both(path, content, rewritten if rewritten.narrow else None, report, tolerance)
+            _run_both(path, content, rewritten, report, tolerance, floats=floats)
+            if activations is not None and stage.small:
+                report.changed = find_change(floats, path, stage.model, activations)
     return report
 
 
@@ -259,15 +277,17 @@ def _bits(array: NDArray[np.generic]) -> NDArray[np.generic]:
 def _run_both(
     path: Path,
     content: Content,
-    rounded: Content | None,
+    rewritten: Content | None,
     report: VerifyReport,
     tolerance: float,
     swap: Path | None = None,
+    floats: Path | None = None,
 ) -> None:
     """Run the file beside the masked dense model.
 
-    `rounded` is the rewritten model with the narrower weights of the file, if it has both: then
-    that is what the file is compared with, and the rewritten model itself with the masked one.
+    `rewritten` is the rewritten model with the narrower weights of the file and its int8 layers. If
+    there are any, that is what the file is compared with, and the model in `floats`, which is as it
+    was rewritten first, with the masked one.
     """
     with tempfile.TemporaryDirectory(prefix="lottoc-verify-") as name:
         folder, file = Path(name), str(path.resolve())
@@ -280,15 +300,27 @@ def _run_both(
         job = Job(file, name, "actual", "run", location=location, swap=str(swap or ""))
         _demand(path, run_apart(job))
         pairs = [("actual", "expected")]
-        if rounded is not None:
-            whole = str(rounded.model.path)
-            _demand(path, run_apart(Job(whole, name, "rewritten", "run")))
-            job = write_reference(rounded, folder)
+        if rewritten is not None and (rewritten.narrow or rewritten.small):
+            _demand(path, run_apart(Job(str(floats), name, "rewritten", "run")))
+            job = write_reference(rewritten, folder)
             _demand(path, run_apart(replace(job, outputs="rounded", step="run")))
             pairs = [("rewritten", "expected"), ("actual", "rounded")]
         for number in range(expected.trials):
             trials = [_compare_trial(path, folder, *pair, number, tolerance) for pair in pairs]
             report.trials.append(max(trials, key=lambda trial: trial.relative))
+        if rewritten is not None and rewritten.small:
+            _check_integers(path, rewritten.small, sorted(folder.glob("inputs-*.npz")))
+            report.integer_layers = len(rewritten.small)
+
+
+def _check_integers(path: Path, weights: frozenset[str], inputs: list[Path]) -> None:
+    """Compute layers in int8 again."""
+    try:
+        wrong = call_apart(find_wrong, path.resolve(), sorted(weights), inputs)
+    except (ValueError, RuntimeError) as error:
+        raise failure(path, str(error)) from error
+    if wrong is not None:
+        raise failure(path, str(wrong))
 
 
 def _demand(path: Path, answer: Answer) -> None:

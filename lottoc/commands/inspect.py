@@ -71,6 +71,7 @@ def _plain(found: InspectedLayer) -> dict[str, Any]:
         "bytes": found.nbytes,
         "values": found.values,
         "rounding": found.rounding,
+        "activations": getattr(found, "activations", ""),
     }
 
 
@@ -91,7 +92,7 @@ def _row(found: InspectedLayer) -> tuple[str, ...]:
         found.layer.name,
         "×".join(map(str, found.layer.shape)),
         found.format,
-        value_text(found.values, found.rounding),
+        value_text(found.values, found.rounding, getattr(found, "activations", "")),
         f"{found.nonzeros:,}",
         f"{found.sparsity:.2%}",
         found.pattern,
@@ -99,9 +100,10 @@ def _row(found: InspectedLayer) -> tuple[str, ...]:
     )
 
 
-def value_text(values: str, rounding: float) -> str:
-    """The type of stored numbers, and the relative error that rounding to it brought."""
-    return f"{values} ±{rounding:.2g}" if rounding else values or "–"
+def value_text(values: str, rounding: float, activations: str = "") -> str:
+    """The type of stored numbers, the relative error of that, and the type of activations."""
+    text = f"{values} ±{rounding:.2g}" if rounding else values or "–"
+    return f"{text}, activations {activations}" if activations else text
 
 
 def _cells(row: Sequence[str], widths: Sequence[int]) -> list[str]:

@@ -84,7 +84,7 @@ def _row(layer: dict[str, Any]) -> tuple[str, ...]:
         "×".join(map(str, layer["shape"])),
         f"{1 - layer['sparsity']:.2%}",
         str(layer["format"]),
-        value_text(layer["values"], layer["rounding"]),
+        value_text(layer["values"], layer["rounding"], layer.get("activations", "")),
         f"{layer['nbytes']:,}",
         f"{layer['nbytes'] / layer['dense_bytes']:.1%}",
         _predicted(layer),

@@ -55,6 +55,8 @@ def _text(sound: Soundness, runner: str) -> str:
         counts = f"{sound.layers} pruned layer{'' if sound.layers == 1 else 's'} as written"
     if sound.rounding:
         counts += f", values rounded by {sound.rounding:.2g} of their size at most"
+    if getattr(sound, "integer_layers", 0):
+        counts += f", {sound.integer_layers} in int8 computed again"
     if sound.swaps:
         counts += f", {sound.swaps} swap files too"
     ran = f"not run, {sound.not_run}" if sound.not_run else f"{runner} loads and runs it"

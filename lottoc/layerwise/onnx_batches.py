@@ -26,8 +26,16 @@ _FROM_TEXT = {"attention_mask": 1, "token_type_ids": 0}
 """Inputs that follow from a text's tokens, and what they hold."""
 
 
-def onnx_batches(model: OnnxModel, data: Arrays | InputsSource | TextSource) -> list[Batch]:
+def onnx_batches(
+    model: OnnxModel,
+    data: Arrays | InputsSource | TextSource,
+    samples: int | None = None,
+    share: int = 1,
+) -> list[Batch]:
     """Examples by the names of inputs, in batches of a size that the model takes.
+
+    The first `samples`, or all; a model that is bound to a batch size gets whole batches. Batches
+    are smaller by `share` where more of what the model computes is to be in memory.
 
     Raises `InputError`: onnx-inputs, and what reading the data raises.
     """
@@ -42,9 +50,12 @@ def onnx_batches(model: OnnxModel, data: Arrays | InputsSource | TextSource) -> 
     count = min((len(array) for array in arrays.values()), default=0)
     largest = max((array[0].size for array in arrays.values()), default=1)
     integers = any(array.dtype.kind in "iu" for array in arrays.values())
-    size = _fixed(wanted) or max(1, (_TOKENS if integers else _NUMBERS) // max(1, largest))
+    numbers = (_TOKENS if integers else _NUMBERS) // share
+    size = _fixed(wanted) or max(1, numbers // max(1, largest))
+    if samples is not None:
+        count = min(count, -(-samples // size) * size if _fixed(wanted) else samples)
     return [
-        {name: array[start : start + size] for name, array in arrays.items()}
+        {name: array[start : min(start + size, count)] for name, array in arrays.items()}
         for start in range(0, count - count % size if _fixed(wanted) else count, size)
     ]
 

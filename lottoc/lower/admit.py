@@ -21,6 +21,7 @@ from lottoc.fields import OptionError, build
 from lottoc.ir import lotto, mask
 from lottoc.ir.place import labels
 from lottoc.ir.plain import from_dictionary
+from lottoc.lower.activations import FORMATS
 from lottoc.lower.emits import KINDS, SOURCES_OF, inside_output
 from lottoc.lower.program import SOURCES, Data, SourceKind
 from lottoc.lower.sources import LOSSES, OPTIMIZERS, SCHEDULES
@@ -58,6 +59,9 @@ class _Artefact:
     target: str = ""
     batch: tuple[int, ...] = (1,)
     fixed: bool = False
+    activations: str = "same"
+    samples: int = 1
+    split: str = "train"
 
 
 _RELATIVE = "paths in IR are relative to the folder that lottoc runs in"
@@ -324,6 +328,8 @@ class _Check:
             self._wrong(op, "batch holds sizes of at least 1")
         if made is not None and made.fixed and (len(made.batch), op.kind.data) != (1, "onnx"):
             self._wrong(op, "fixed is of emit onnx with one batch size")
+        if made is not None and made.activations != "same":
+            self._activations(op, made)
         source = self.sources.get(lotto.model_of(op.weights))
         if source is not None and source not in SOURCES_OF[op.kind.data]:
             self._wrong(op, f"emit {op.kind.data} takes no model of {source}")
@@ -332,3 +338,15 @@ class _Check:
                 self._wrong(op, "a torch model is exported with data", ("add  sampled from %data",))
             else:
                 self._split(op, op.data, "train")
+
+    def _activations(self, op: lotto.EmitOp, made: _Artefact) -> None:
+        """Layers that multiply in int8 are written as the checker of recipes lets them."""
+        self._known(op, made, activations=("int8",))
+        self._least(op, made, samples=1)
+        suited = op.kind.data == "onnx" and made.format in FORMATS and made.values == "int8"
+        if not suited:
+            self._wrong(op, "int8 activations need values int8, in groups or auto of onnx")
+        if op.data is None:
+            self._wrong(op, "int8 activations need data", ("add  sampled from %data",))
+        else:
+            self._split(op, op.data, made.split)

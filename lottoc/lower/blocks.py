@@ -64,7 +64,7 @@ SHAPES: Mapping[str, Shape] = {
     "search": Shape(("source", "space"), ("data", "training", "trials", "proxies", "seed")),
     "emit": Shape(
         ("ticket",),
-        ("format", "values", "target", "batch", "swap", "model"),
+        ("format", "values", "activations", "data", "target", "batch", "swap", "model"),
     ),
 }
 

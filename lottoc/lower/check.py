@@ -260,7 +260,11 @@ class _Checker:
         emits = tuple(
             e
             for b in self.blocks.get("emit", {}).values()
-            if (e := check_emit(self.reader, b, self._folder(b), names, found, models, winners.of))
+            if (
+                e := check_emit(
+                    self.reader, b, self._folder(b), names, found, models, data, winners.of
+                )
+            )
         )
         self._same_paths(emits)
         return _Found(found, requirements, emits, sanities, splits, parts)

@@ -10,9 +10,10 @@ from pathlib import Path
 
 from lottoc.diagnostics import InputError, Label
 from lottoc.grammar import syntax
+from lottoc.lower.activations import read_activations
 from lottoc.lower.batches import Batch, check_fixed, read_batch
 from lottoc.lower.blocks import entries
-from lottoc.lower.program import Emit, MaskOf, Model, Ticket, adapting
+from lottoc.lower.program import Data, Emit, MaskOf, Model, Ticket, adapting
 from lottoc.lower.read import Reader
 from lottoc.lower.split_blocks import SPECIALISTS, core_name, specialist_name, ticket_name
 
@@ -89,6 +90,7 @@ def check_emit(
     names: set[str],
     tickets: Mapping[str, Ticket],
     models: Mapping[str, Model],
+    data: Mapping[str, Data],
     winner: Callable[[syntax.Value], str | None],
 ) -> Emit | None:
     """Read an `emit` block; `names` are all tickets, `tickets` those that were read.
@@ -138,6 +140,7 @@ def check_emit(
     emit = replace(emit, fixed=batch.fixed)
     if "swap" in keys:
         emit = replace(emit, swaps=_swaps(reader, keys, emit, names))
+    emit = read_activations(reader, keys, emit, tickets, models, data)
     _useless_keys(reader, keys, emit, kind)
     if "model" in keys and emit.ticket in tickets:
         _check_model(reader, keys, tickets[emit.ticket], models, winner)

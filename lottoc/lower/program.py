@@ -307,6 +307,11 @@ class Emit:
     """Tickets that files beside the artefact turn it into."""
     fixed: bool = False
     """Whether the model takes batches of the one size in `batch` only."""
+    activations: str = "same"
+    samples: int = 0
+    """Examples that the ranges of int8 activations are taken from."""
+    data: str | None = None
+    """The data set that those examples are of."""
 
 
 @dataclass(frozen=True)

@@ -246,7 +246,7 @@ class _Recipe(Lowering):
 
     def _emit(self, emit: Any) -> None:
         ticket, values = self.program.tickets[emit.ticket], self.ticket(emit.ticket)
-        sampled = self._sampled(ticket)
+        sampled = emit.data or self._sampled(ticket)
         data = self.dataset(sampled) if sampled is not None else None
         options: dict[str, Plain] = {
             "format": emit.format,
@@ -255,6 +255,10 @@ class _Recipe(Lowering):
             "batch": emit.batch,
             **({"fixed": True} if emit.fixed else {}),
         }
+        if emit.activations != "same":
+            splits = self.program.data[emit.data].splits
+            split = "calibration" if "calibration" in splits else "train"
+            options |= {"activations": emit.activations, "samples": emit.samples, "split": split}
         alone = emit.kind == "adapter"
         masks = None if adapts(self.program, ticket) and not alone else values.masks
         self.ops.append(

@@ -65,6 +65,7 @@ def _unused_blocks(own: Sequence[syntax.Item], program: Program, findings: Findi
     used |= {name for rank in program.ranks for name in (*rank.models, rank.data)}
     used |= {n for s in program.stabilities.values() for n in (s.model, s.data, s.training)}
     used |= {name for search in program.searches for name in (search.data, search.training)}
+    used |= {emit.data for emit in program.emits}
     trainable = any(model.source == "torch" for model in program.models.values())
     for item in _blocks(own, "model", "data", "training"):
         if item.name not in used:

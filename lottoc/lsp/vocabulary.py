@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 from lottoc import criteria, methods
 from lottoc.grammar import syntax
+from lottoc.lower.activations import Int8
 from lottoc.lower.blocks import SHAPES
 from lottoc.lower.emits import KINDS
 from lottoc.lower.expressions import METRICS
@@ -63,6 +64,8 @@ def _emit_words(key: str, name: str) -> tuple[str, ...]:
             return kind.formats
         case "values":
             return kind.values
+        case "activations":
+            return ("same", "int8") if name in ("onnx", "") else ()
         case "target":
             return tuple(f'"{target}"' for target in kind.targets)
     return ()
@@ -85,6 +88,8 @@ def shape(kind: str, key: str, function: str) -> type | None:
             return criteria.options_class(function)
         case "ticket", "method" if function in methods.METHODS:
             return methods.method_class(function)
+        case "emit", "activations" if function == "int8":
+            return Int8
         case "ticket", "pattern" if function in patterns.PATTERNS:
             return patterns.pattern_class(function)
         case "rank" | "search", "proxies" if function in PROXIES:

@@ -36,7 +36,7 @@ class Builder:
 
     def constant(self, numbers: NDArray[Any], wish: str) -> ir.Value:
         """An initializer; one that is there already if it has the same numbers."""
-        numbers = np.ascontiguousarray(numbers)
+        numbers = np.asarray(numbers, order="C")
         key = (str(numbers.dtype), numbers.shape, numbers.tobytes())
         if key not in self.constants:
             self.constants[key] = self.large(numbers, wish)
@@ -45,7 +45,7 @@ class Builder:
     def large(self, numbers: NDArray[Any], wish: str) -> ir.Value:
         """An initializer that is not compared with others."""
         name = self.fresh(wish)
-        tensor = ir.tensor(np.ascontiguousarray(numbers), name=name)
+        tensor = ir.tensor(np.asarray(numbers, order="C"), name=name)
         shape, kind = ir.Shape(numbers.shape), ir.TensorType(tensor.dtype)
         value = ir.Value(name=name, shape=shape, type=kind, const_value=tensor)
         self.graph.register_initializer(value)
@@ -76,13 +76,38 @@ class Builder:
         attributes: Mapping[str, ir.Attr],
     ) -> ir.Value:
         """The same with attributes that are ready, such as another node's."""
-        new = ir.Node("", op, inputs, list(attributes.values()), num_outputs=1)
-        name = self.fresh(wish)
-        new.outputs[0].name = new.name = name
-        if inputs[0] is not None and inputs[0].dtype is not None:
-            new.outputs[0].type = ir.TensorType(inputs[0].dtype)
+        new = self._made(op, inputs, wish, attributes)
         if before is None:
             self.graph.append(new)
         else:
             self.graph.insert_before(before, new)
         return new.outputs[0]
+
+    def node_after(
+        self,
+        value: ir.Value,
+        op: str,
+        inputs: Sequence[ir.Value | None],
+        wish: str,
+        attributes: Mapping[str, ir.Attr] | None = None,
+    ) -> ir.Value:
+        """A new node right behind what makes a value, before all that reads it."""
+        new, producer = self._made(op, inputs, wish, attributes or {}), value.producer()
+        if producer is not None:
+            self.graph.insert_after(producer, new)
+        else:
+            self.graph.insert_before(next(iter(self.graph)), new)
+        return new.outputs[0]
+
+    def _made(
+        self,
+        op: str,
+        inputs: Sequence[ir.Value | None],
+        wish: str,
+        attributes: Mapping[str, ir.Attr],
+    ) -> ir.Node:
+        new = ir.Node("", op, inputs, list(attributes.values()), num_outputs=1)
+        new.outputs[0].name = new.name = self.fresh(wish)
+        if inputs[0] is not None and inputs[0].dtype is not None:
+            new.outputs[0].type = ir.TensorType(inputs[0].dtype)
+        return new

@@ -82,9 +82,12 @@ def _found(
 def _index(node: Node, producers: Mapping[str, Node], name: str) -> str | None:
     """The constant that says which channels a convolution reads; None where it reads them all.
 
-    Rows become [rows, channels, 1] for the convolution where they are not channel-major.
+    Rows become [rows, channels, 1] for the convolution where they are not channel-major; bytes that
+    were gathered are given back as floats.
     """
     gather = producers.get(node.inputs[0])
+    if gather is not None and gather.op == "DequantizeLinear":
+        gather = producers.get(gather.inputs[0])
     if gather is not None and gather.name.startswith(f"{name}.places"):
         gather = producers.get(gather.inputs[0])
     if gather is None or not gather.name.startswith(f"{name}.gathered"):
@@ -123,6 +126,15 @@ def _dense(stored: Flat, channels: NDArray[np.int64], note: GroupNote) -> Flat:
     weight = stored[rows].reshape(shape[0], channels.shape[1], *shape[2:])
     read = channels[rows // (len(stored) // len(channels))]
     dense = np.zeros(shape, stored.dtype)
-    # Padding reads a channel once more, after the real one: the first to read it wins.
-    dense[np.arange(shape[0])[:, None], read[:, ::-1]] = weight[:, ::-1]
+    # Padding reads a channel once more, after the real one: the first to read it counts.
+    row, at = np.nonzero(_first(channels)[rows // (len(stored) // len(channels))])
+    dense[row, read[row, at]] = weight[row, at]
     return dense
+
+
+def _first(channels: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """[groups, channels]: where a group reads a channel for the first time."""
+    found = np.zeros(channels.shape, np.bool_)
+    for group, read in zip(found, channels, strict=True):
+        group[np.unique(read, return_index=True)[1]] = True
+    return found

@@ -32,10 +32,15 @@ from lottoc.backends.onnx.structure.operators import (
 
 @dataclass(frozen=True)
 class Follower:
-    """Applies the rules to one node after the other. Weights in `kept` must not be rearranged."""
+    """Applies the rules to one node after the other. Weights in `kept` must not be rearranged.
+
+    `small` says that layers give out bytes: then no value that is there as well is turned to be
+    added to a layer's output, which is put right for less.
+    """
 
     twins: Twins
     kept: frozenset[str]
+    small: bool = False
 
     def follow(self, node: ir.Node) -> bool:
         """Rebuild a node on twins; False if it needs the values themselves."""
@@ -86,6 +91,8 @@ class Follower:
         assert first is not None
         assert second is not None
         if self._known(first) and self._known(second):
+            if self.small and not (first in self.twins.only and second in self.twins.only):
+                return False
             return self._join(node, first, second)
         value, other = (first, second) if first in self.twins.only else (second, first)
         operand = self._operand(node, other, self.twins.only[value])

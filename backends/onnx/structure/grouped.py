@@ -55,9 +55,12 @@ class _Job:
         return max(sites, key=lambda site: site.rows(1))
 
 
-def lower_groups(model: ir.Model, weights: Iterable[str], worth: Worth) -> Lowered:
+def lower_groups(
+    model: ir.Model, weights: Iterable[str], worth: Worth, *, small: bool = False
+) -> Lowered:
     """Rewrite those of the named weights' layers in the main graph that are worth it, in place.
 
+    `small` is for layers that will give out bytes, which are turned and put in order for little.
     Shapes must have been inferred; weights are initializers and hold zeros where they are pruned.
     """
     lowered, jobs, names = Lowered(), list[_Job](), frozenset(weights)
@@ -68,7 +71,7 @@ def lower_groups(model: ir.Model, weights: Iterable[str], worth: Worth) -> Lower
             lowered.refused[name] = str(reason)
     jobs = _worthwhile(model.graph, jobs, worth, lowered)
     if jobs:
-        _Rewrite(model.graph, jobs, names, lowered).run()
+        _Rewrite(model.graph, jobs, names, lowered, small).run()
         RemoveUnusedNodesPass()(model)
     return lowered
 
@@ -126,11 +129,12 @@ class _Rewrite:
         jobs: list[_Job],
         kept: frozenset[str],
         lowered: Lowered,
+        small: bool,
     ) -> None:
         self.graph, self.lowered = graph, lowered
         self.build = Builder(graph)
         self.twins = Twins(self.build)
-        self.follower = Follower(self.twins, kept)
+        self.follower = Follower(self.twins, kept, small)
         self.kept, self.folded = kept, Constants(graph, "ordered")
         self.jobs = {r.node: (job, r) for job in jobs for r in job.readings}
         self.weights: dict[str, ir.Value] = {}

@@ -41,12 +41,13 @@ def rewrite(
     worth: Worth | None,
     path: Path,
     orders: Mapping[str, Ids | None],
+    small: bool = False,
 ) -> Rewritten | None:
     """Write the rewritten model to `path`; None, and no file, if there is nothing to gain.
 
     `job` holds the masked dense model of the one at `source`; `names` are its masked weights, and
-    `orders` say how the channels come that some weights read. Raises `InputError` (onnx-invalid),
-    and `Conflict`.
+    `orders` say how the channels come that some weights read; `small` is as of `lower_groups`.
+    Raises `InputError` (onnx-invalid), and `Conflict`.
     """
     import onnx_ir as ir
 
@@ -61,7 +62,7 @@ def rewrite(
     if asked:
         reordered = reorder(program, asked)
     removal = remove_dead_units(program, frozenset(orders))
-    lowered = lower_groups(program, names, worth) if worth is not None else Lowered()
+    lowered = lower_groups(program, names, worth, small=small) if worth is not None else Lowered()
     groups = lowered.layers
     if not removal.layers and not groups and not asked:
         return None

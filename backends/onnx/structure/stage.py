@@ -61,6 +61,10 @@ class Stage:
     """Stored weights whose rows or columns are in another order, before dead units left."""
     fixed: Mapping[str, str] = field(default_factory=dict)
     """Why the channels that a stored weight's layer reads had to stay where they are."""
+    small: frozenset[str] = frozenset()
+    """Stored weights of the rewritten model whose layers multiply bytes in int8."""
+    small_refused: Mapping[str, str] = field(default_factory=dict)
+    """Why a stored weight's layer does not, though it runs in groups."""
 
     def mask(self, name: str) -> NDArray[np.bool_] | None:
         """The mask of a layer of the rewritten model: its weights that are not zero."""
@@ -86,13 +90,16 @@ def restructure(
     content: Content,
     folder: Path,
     rule: Rule | None,
+    *,
+    small: bool = False,
 ) -> Stage | None:
     """The model of `content` rewritten into `folder`; None if there is nothing to gain.
 
-    Layers are grouped where `rule` says so, nowhere if it is None.
+    Layers are grouped where `rule` says so, nowhere if it is None; `small` says that they will
+    give out bytes.
     """
     with content.model.file.damage_is_an_error():
-        stage = _restructure(content, folder, rule)
+        stage = _restructure(content, folder, rule, small)
     content.model.file.forget()
     return stage
 
@@ -101,6 +108,7 @@ def _restructure(
     content: Content,
     folder: Path,
     rule: Rule | None,
+    small: bool,
 ) -> Stage | None:
     model = content.model
     if model.file.opset < MIN_OPSET or model.file_bytes > LARGEST:
@@ -119,7 +127,7 @@ def _restructure(
     call = call_apart if model.file_bytes >= APART else _call
     try:
         orders = {model.weights[name].stored.name: o for name, o in content.orders.items()}
-        found = call(rewrite, job, model.path, masked, rule, path, orders)
+        found = call(rewrite, job, model.path, masked, rule, path, orders, small)
     except Conflict as error:
         raise cannot_reorder(model, str(error)) from error
     except Exception:
