@@ -72,8 +72,11 @@ def _is_suited(
 ) -> bool:
     """Whether layers of this artefact can multiply in int8; says why not."""
     place = keys["activations"].span
+    if emit.kind != "onnx":
+        message, help = f"emit {emit.kind} takes no activations", _instead(emit.kind)
+        reader.findings.error("activations-unsuited", message, place, help=help)
+        return False
     reasons = [
-        (emit.kind != "onnx", f"emit {emit.kind} writes no layers that do", _instead(emit.kind)),
         (bool(emit.swaps), "weights that are swapped keep their type", "leave swap out"),
         (
             emit.format not in FORMATS,
