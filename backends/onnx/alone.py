@@ -67,8 +67,13 @@ def check_alone(path: Path) -> Soundness:
     if answer.failed == "inputs":
         return Soundness(layers, 0, answer.reason, rounding, len(swaps))
     _demand(path, answer)
-    more = {"swaps": len(swaps), "integer_layers": len(small)}
-    return Soundness(layers, answer.trials, rounding=rounding, **more)
+    return Soundness(
+        layers,
+        answer.trials,
+        rounding=rounding,
+        swaps=len(swaps),
+        integer_layers=len(small),
+    )
 
 
 def _check_integers(path: Path, weights: list[str], inputs: list[Path]) -> None:

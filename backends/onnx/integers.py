@@ -65,7 +65,8 @@ class _Layer:
             sums += self.bias.astype(np.float64).reshape(along)
         units = self.read[0] * self.scales.astype(np.float64)
         exact = np.clip(sums * units.reshape(along), *self.bounds)
-        return np.clip(np.rint(exact / self.given[0]) + self.given[1], 0, LEVELS)
+        steps: Floats = np.clip(np.rint(exact / self.given[0]) + self.given[1], 0, LEVELS)
+        return steps
 
 
 def find_wrong(path: Path, weights: Sequence[str], inputs: Sequence[Path]) -> Wrong | None:
@@ -112,7 +113,7 @@ def convolve(values: Floats, weight: NDArray[Any], attributes: Mapping[str, Any]
     rows = np.moveaxis(windows, 1, 1 + rank)  # [batch, places…, channels, kernel…]
     rows = rows.reshape(batch, *count, groups, -1)
     filters = weight.astype(np.float64).reshape(groups, len(weight) // groups, -1)
-    made = np.einsum("...gk,gok->...go", rows, filters, optimize=True)
+    made: Floats = np.einsum("...gk,gok->...go", rows, filters, optimize=True)
     return np.moveaxis(made.reshape(batch, *count, -1), -1, 1)
 
 
@@ -167,8 +168,9 @@ def _layers(path: Path, weights: frozenset[str]) -> Iterator[_Layer]:
             high = np.inf if ends[1] is None else float(ends[1])
             output = cut.output[0]
         given = [n for n in readers.get(output, []) if n.op_type == "QuantizeLinear"]
-        ends_well = source is not None and source.op_type == "DequantizeLinear" and given
-        if not ends_well or weight is None or weight.op_type != "DequantizeLinear":
+        if source is None or weight is None or not given:
+            continue
+        if {source.op_type, weight.op_type} != {"DequantizeLinear"}:
             continue
         bias = makers[node.input[2]].input[0] if len(node.input) > 2 else ""
         yield _Layer(

@@ -319,7 +319,7 @@ class Always(Workload):
 
 
 @pytest.mark.parametrize("make", [image_network, sequence_network])
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", [*range(8), 29, 38])
 def test_random_networks(make: Callable[[int], onnx.ModelProto], seed: int, tmp_path: Path) -> None:
     onnx.save(make(seed), tmp_path / "dense.onnx")
     model, path = open_onnx(tmp_path / "dense.onnx"), tmp_path / "out.onnx"

@@ -18,6 +18,7 @@ from onnx_ir.passes.common import ShapeInferencePass
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+from grouped_networks import sequence_network
 from random_networks import Network, run
 
 from lottoc.backends.onnx import emit, verify
@@ -26,6 +27,18 @@ from lottoc.backends.onnx.structure.grouping import find_groups
 from lottoc.frontends.onnx_model import open_onnx
 
 Mask = NDArray[np.bool_]
+
+
+@pytest.mark.parametrize("seed", [29, 32, 38])
+def test_padding_never_hides_the_channel_that_it_reads(seed: int, tmp_path: Path) -> None:
+    """Groups of different sizes: padding reads channel 0 once more where it is read already."""
+    onnx.save(sequence_network(seed), tmp_path / "dense.onnx")
+    model, path = open_onnx(tmp_path / "dense.onnx"), tmp_path / "out.onnx"
+    masks = {layer.name: model.layer(layer.name) != 0 for layer in model.signature}
+    found = {name: find_groups(mask) for name, mask in masks.items()}
+    masks = {name: masks[name] for name, g in found.items() if g is not None and g.work < 1}
+    emit(model, path, masks, format="groups")
+    assert verify(path, model, masks, format="groups").max_error < 1e-5
 
 
 def group_mask(
