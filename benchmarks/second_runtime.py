@@ -4,8 +4,9 @@
 
 MiniLM and EfficientNet-Lite0 (examples/*/prepare.py first) by magnitude, and two networks with
 random weights of LeNet-300-100's and the example MLP's shapes, in every format that can hold the
-masks. Figures are the largest difference of an output over the largest output. OpenVINO is asked
-for float32; it has a package of its own: pip install "lottoc[openvino]".
+masks; `int8` is groups whose layers multiply in int8, with the ranges of the input that is run.
+Figures are the largest difference of an output over the largest output. OpenVINO is asked for
+float32; it has a package of its own: pip install "lottoc[openvino]".
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from lottoc.backends.onnx import emit
+from lottoc.backends.onnx.activations import Activations
 from lottoc.diagnostics import InputError
 from lottoc.frontends.onnx_model import OnnxModel, open_onnx
 from lottoc.masks.patterns import parse
@@ -39,7 +41,7 @@ EXAMPLES = {
 }
 CHAINS = {"lenet": (784, 300, 100, 10), "mlp": (784, 1024, 512, 10)}
 PATTERNS = {"unstructured": "1/10", "2:4": "1/2", "groups(64)": "1/4"}
-FORMATS = ("dense", "sparse", "packed", "groups", "auto")
+FORMATS = ("dense", "sparse", "packed", "groups", "auto", "int8")
 
 
 def chain(widths: tuple[int, ...], path: Path) -> Path:
@@ -108,8 +110,12 @@ def differences(name: str, source: Path, folder: Path) -> Iterator[dict[str, Any
         kept = masks(model, pattern, density)
         for format in FORMATS:
             path = folder / f"{name}.onnx"
+            known: dict[str, Any] = {"format": format}
+            if format == "int8":
+                ranges = Activations(lambda _: [inputs])
+                known = {"format": "groups", "values": "int8", "activations": ranges}
             try:
-                emit(model, path, kept, format=format)
+                emit(model, path, kept, **known)
             except InputError:
                 continue  # masks that this format does not hold
             row: dict[str, Any] = {"model": name, "pattern": pattern, "format": format}
