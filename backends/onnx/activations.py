@@ -142,7 +142,10 @@ def find_change(floats: Path, path: Path, model: OnnxModel, activations: Activat
     which that is most. Raises `InputError` (activations-lossy) if it is more than `MOST_CHANGED`.
     """
     batches = activations.batches(model)[:COMPARED]
-    found = call_apart(_changes, floats.resolve(), path.resolve(), batches)
+    try:
+        found = call_apart(_changes, floats.resolve(), path.resolve(), batches)
+    except Ended as error:
+        raise _not_run(path, str(error)) from error
     for name, change in found.items():
         if not change <= MOST_CHANGED:
             raise input_error(

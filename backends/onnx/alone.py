@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lottoc.backends.onnx.apart import call_apart
+from lottoc.backends.onnx.apart import Ended, call_apart
 from lottoc.backends.onnx.integers import find_wrong
 from lottoc.backends.onnx.notes import REMOVED, DamagedNotes, LayerNote, read_files, read_notes
 from lottoc.backends.onnx.representation import Found
@@ -82,7 +82,7 @@ def _check_integers(path: Path, weights: list[str], inputs: list[Path]) -> None:
         return
     try:
         wrong = call_apart(find_wrong, path.resolve(), weights, inputs)
-    except (ValueError, RuntimeError) as error:
+    except (ValueError, RuntimeError, Ended) as error:
         raise invalid(path, str(error)) from error
     if wrong is not None:
         raise invalid(path, str(wrong))

@@ -172,7 +172,7 @@ def _layers(path: Path, weights: frozenset[str]) -> Iterator[_Layer]:
             continue
         if {source.op_type, weight.op_type} != {"DequantizeLinear"}:
             continue
-        bias = makers[node.input[2]].input[0] if len(node.input) > 2 else ""
+        bias = makers[node.input[2]].input[0] if len(node.input) > 2 and node.input[2] else ""
         yield _Layer(
             node.input[1],
             source.input[0],

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lottoc.backends.onnx.activations import Activations, find_change, quantize_stage
-from lottoc.backends.onnx.apart import call_apart
+from lottoc.backends.onnx.apart import Ended, call_apart
 from lottoc.backends.onnx.compare import check_same_rest
 from lottoc.backends.onnx.failure import failure
 from lottoc.backends.onnx.integers import find_wrong
@@ -317,7 +317,7 @@ def _check_integers(path: Path, weights: frozenset[str], inputs: list[Path]) -> 
     """Compute layers in int8 again."""
     try:
         wrong = call_apart(find_wrong, path.resolve(), sorted(weights), inputs)
-    except (ValueError, RuntimeError) as error:
+    except (ValueError, RuntimeError, Ended) as error:
         raise failure(path, str(error)) from error
     if wrong is not None:
         raise failure(path, str(wrong))

@@ -139,7 +139,9 @@ def _cut(value: ir.Value) -> ir.Value:
     if len(uses) != 1 or value.is_graph_output():
         return value
     node = uses[0].node
-    return node.outputs[0] if node.op_type in CUTTING and uses[0].idx == 0 else value
+    cuts = node.op_type in CUTTING and uses[0].idx == 0 and node.graph is value.graph
+    fixed = all(end is None or constant(end) is not None for end in node.inputs[1:])
+    return node.outputs[0] if cuts and fixed else value
 
 
 @dataclass
@@ -279,7 +281,8 @@ class _Rewrite:
             node = use.node
             if node is own or node.graph is None:
                 continue
-            if use.idx == 0 and node.op_type in FOLLOWED and _moved(node.outputs[0]) is value:
+            here = use.idx == 0 and node.graph is self.graph  # and not in the body of a loop
+            if here and node.op_type in FOLLOWED and _moved(node.outputs[0]) is value:
                 self._bytes(node.outputs[0], scale)
                 self._release(node.outputs[0], scale)
             else:

@@ -308,6 +308,49 @@ def test_what_never_fires_is_zero(tmp_path: Path) -> None:
     assert verify(path, model, masks, format="groups", **known).changed < 0.01
 
 
+def test_a_clip_is_cut_off_by_its_byte(tmp_path: Path) -> None:
+    proto = chain("Clip")
+    for node in proto.graph.node:
+        if node.op_type == "Clip":
+            node.input.extend(["low", "high"])
+    for name, end in {"low": -0.25, "high": 0.75}.items():
+        tensor = numpy_helper.from_array(np.array(end, np.float32), name)
+        proto.graph.initializer.append(tensor)
+    known = {"activations": activations()}
+    model, masks, path = written(tmp_path, proto, **known)
+    report = verify(path, model, masks, format="groups", **known)
+    assert (report.integer_layers, report.not_run) == (2, "")
+    made = optimized(path, tmp_path)
+    assert made.count("QLinearConv") == 2
+    assert "Conv" not in made
+
+
+def test_bodies_read_what_bytes_give_back(tmp_path: Path) -> None:
+    """What stands in an If is no place to put numbers elsewhere as bytes."""
+    proto = chain()
+    branches = {}
+    for name in ("then_branch", "else_branch"):
+        turned, back = f"{name}.t", f"{name}.o"
+        nodes = [
+            helper.make_node("Transpose", ["r0"], [turned], perm=[1, 0]),
+            helper.make_node("Transpose", [turned], [back], perm=[1, 0]),
+        ]
+        end = helper.make_tensor_value_info(back, TensorProto.FLOAT, ["n", 32])
+        branches[name] = helper.make_graph(nodes, name, [], [end])
+    nodes = list(proto.graph.node)
+    for node in nodes[2:]:
+        node.input[:] = ["chosen" if name == "r0" else name for name in node.input]
+    chosen = helper.make_node("If", ["yes"], ["chosen"], **branches)
+    del proto.graph.node[:]
+    proto.graph.node.extend([*nodes[:2], chosen, *nodes[2:]])
+    proto.graph.initializer.append(numpy_helper.from_array(np.array(True), "yes"))
+    known = {"activations": activations()}
+    model, masks, path = written(tmp_path, proto, **known)
+    report = verify(path, model, masks, format="groups", **known)
+    assert (report.integer_layers, report.not_run) == (2, "")
+    assert 0 < report.changed < 0.03
+
+
 # -- random networks: residuals, gates, attention, convolutions of every kind
 
 
