@@ -57,6 +57,7 @@ def test_what_was_written_is_shown_and_verified(format: str, tmp_path: Path) -> 
         "bytes": nbytes,
         "values": "float32",
         "rounding": 0.0,
+        "activations": "",
     }
     sound = lottoc("verify", file, "--format", "json")
     assert sound.exit_code == 0, sound.output
