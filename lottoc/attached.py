@@ -44,7 +44,7 @@ from lottoc.methods.lab import Duration, FoundStep
 from lottoc.recipe_file import read
 from lottoc.signature import Signature
 from lottoc.training.masked import HeldMasks
-from lottoc.training.module import named_tensors, state_of
+from lottoc.training.module import layer_tensor, named_tensors, state_of
 from lottoc.training.moving import Masked
 from lottoc.training.updates import update_class
 
@@ -219,7 +219,7 @@ def _attached(
 
 
 def _masked(named: Mapping[str, torch.Tensor], name: str, mask: Any, budget: int) -> Masked:
-    weight = named[f"{name}.weight"]
+    weight = layer_tensor(named, name)
     assert isinstance(weight, nn.Parameter)
     return Masked(name, weight, mask, budget)
 

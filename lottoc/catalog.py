@@ -95,7 +95,7 @@ class Catalog:
 
     def _kept(self, digest: str, learn: Callable[[], Signature]) -> tuple[Signature | None, str]:
         """A signature that is kept in the store, because to learn it costs the import of torch."""
-        key = hashlib.sha256(f"signature {digest}".encode()).hexdigest()
+        key = hashlib.sha256(f"signature 2 {digest}".encode()).hexdigest()
         stored = self.store.get(key, ".json")
         if stored is not None:
             return _signature_from(json.loads(stored.read_bytes())), digest
@@ -113,7 +113,7 @@ class Catalog:
         `data`. Kept in the store. Raises `InputError`: what the export raises, onnx-invalid.
         """
         shape = "" if data is None else f" {self._sample(data)[1:]}"
-        key = hashlib.sha256(f"channels 1 {model.digest}{shape}".encode()).hexdigest()
+        key = hashlib.sha256(f"channels 2 {model.digest}{shape}".encode()).hexdigest()
         stored = self.store.get(key, ".json")
         if stored is not None:
             found: dict[str, int] = json.loads(stored.read_bytes())

@@ -9,7 +9,7 @@ from typing import Literal
 
 from lottoc.diagnostics import Source
 from lottoc.grammar.format import format_recipe
-from lottoc.signature import Layer
+from lottoc.signature import KINDS_CALLED, Layer
 
 SHOWN = 40
 """Layers listed in the comment; a longer list is looked up, not read."""
@@ -94,9 +94,9 @@ def selection(layers: Sequence[Layer], chosen: Sequence[Layer]) -> str:
     left_out = [layer for layer in layers if layer not in chosen]
     if not left_out:
         return "all"
-    kinds = {layer.kind for layer in chosen}
-    if len(kinds) == 1 and not kinds & {layer.kind for layer in left_out}:
-        return kinds.pop()
+    for word, kinds in KINDS_CALLED.items():
+        if [layer for layer in layers if layer.kind in kinds] == list(chosen):
+            return word
     if len(chosen) <= FEW < len(left_out):
         return " | ".join(_glob(layer) for layer in chosen)
     if len(left_out) <= FEW:

@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-LayerKind = Literal["linear", "conv"]
+LayerKind = Literal["linear", "conv", "attention", "recurrent"]
+"""What a layer is: `attention` projects queries, keys or values, `recurrent` is a weight that steps
+through a sequence share."""
+
+KINDS_CALLED: Mapping[str, frozenset[LayerKind]] = {
+    "linear": frozenset({"linear", "attention"}),
+    "conv": frozenset({"conv"}),
+    "attention": frozenset({"attention"}),
+    "recurrent": frozenset({"recurrent"}),
+}
+"""The words that select layers by what they are. A projection is a linear layer as well."""
 
 
 @dataclass(frozen=True)
 class Layer:
     """One prunable weight.
 
-    `shape` is always canonical, whatever the file's own layout: [out, in] for linear layers,
-    [out, in / groups, *kernel] for convolutions. Axis 1 is the reduction dimension.
+    `shape` is always canonical, whatever the file's own layout: [out, in / groups, *kernel] for
+    convolutions, [out, in] for all others. Axis 1 is the reduction dimension.
     """
 
     name: str
@@ -46,3 +56,21 @@ class Signature:
             if layer.name == name:
                 return layer
         raise KeyError(name)
+
+
+def layer_called(parameter: str) -> str:
+    """The name of the layer whose weight is a parameter: `fc1` for `fc1.weight`.
+
+    A weight that is not called so, because its module has several, is a layer by its own name:
+    `self_attn.in_proj_weight`.
+    """
+    return parameter.removesuffix(".weight")
+
+
+def parameter_of(layer: str, known: Container[str], prefix: str = "") -> str:
+    """The name of a layer's weight among those `known` of a network, which begin with `prefix`.
+
+    No module has a parameter and a part of one name, so only one of the two can be there.
+    """
+    usual = f"{prefix}{layer}.weight"
+    return usual if usual in known else f"{prefix}{layer}"

@@ -15,6 +15,7 @@ from lottoc.adapters.file import Adapter, save
 from lottoc.backends.onnx.failure import failure
 from lottoc.diagnostics import InputError
 from lottoc.masks.mask import Mask
+from lottoc.signature import parameter_of
 from lottoc.training.state import MODEL, State
 
 
@@ -38,16 +39,17 @@ def emit(
     path: Path, ticket: str, base: State, tuned: State, masks: Mapping[str, Mask]
 ) -> list[AdapterLayer]:
     """Write what makes `tuned` of `base`: of every layer that has a mask, what the mask keeps."""
+    parameters = base.part(MODEL)
     try:
         changes = {
-            f"{name}.weight": change(base.layer(name), tuned.layer(name), mask)
+            parameter_of(name, parameters): change(base.layer(name), tuned.layer(name), mask)
             for name, mask in masks.items()
         }
     except ValueError as error:
         raise failure(path, str(error)) from error
     save(path, Adapter(ticket, changes))
     return [
-        AdapterLayer(name, mask.shape, mask.kept, changes[f"{name}.weight"].nbytes)
+        AdapterLayer(name, mask.shape, mask.kept, changes[parameter_of(name, parameters)].nbytes)
         for name, mask in masks.items()
     ]
 

@@ -18,7 +18,7 @@ LARGEST = (1 << 31) - 1
 
 def encode(weight: MaskedWeight) -> dict[str, torch.Tensor]:
     """Where rows begin [out + 1], the columns and the values of kept weights [kept]."""
-    if weight.layer.kind != "linear":
+    if weight.layer.kind == "conv":
         raise Unsuitable("it is a convolution")
     if weight.value.dtype not in (torch.float32, torch.float64):
         raise Unsuitable(f"torch has no fast sparse kernels for {name_of(weight.value.dtype)}")

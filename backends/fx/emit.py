@@ -59,7 +59,8 @@ def emit(
         if not masked:
             notes.append(LayerNote.dense(layer, name, network.cut(layer)))
             continue
-        choice = choose(network, layer, graph.rows(readers), formats, values, own, batches)
+        able = formats if graph.multiplies(readers) or len(formats) == 1 else ("dense",)
+        choice = choose(network, layer, graph.rows(readers), able, values, own, batches)
         report = choice.report
         FORMATS[report.format]().rewrite(graph, choice.weight, choice.stored)
         cut = network.cut(layer)
@@ -79,7 +80,7 @@ def _packed(network: Network, formats: tuple[str, ...]) -> list[str]:
     return [
         name
         for layer in network.signature
-        if layer.kind == "linear" and layer.name in network.kept
+        if layer.kind != "conv" and layer.name in network.kept
         if is_two_of_four(network.kept[layer.name])
         for name in network.aliases(layer)
     ]

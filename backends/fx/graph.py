@@ -68,6 +68,10 @@ class Graph:
                     user.replace_all_uses_with(build(user))
                     self.nodes.erase_node(user)
 
+    def multiplies(self, readers: Sequence[fx.Node]) -> bool:
+        """Whether a weight is read by linear layers alone, which can compute with kept weights."""
+        return all(is_linear(user, reader) for reader in readers for user in reader.users)
+
     def rows(self, readers: Sequence[fx.Node]) -> list[int] | None:
         """How many rows an example brings to each linear layer that reads a weight.
 

@@ -12,8 +12,8 @@ from torch import nn
 
 from lottoc.frontends.exporting import BATCH
 from lottoc.frontends.torch_model import TorchModel
-from lottoc.signature import Layer, Signature
-from lottoc.training.module import aliases, load_model, named_tensors
+from lottoc.signature import Layer, Signature, parameter_of
+from lottoc.training.module import aliases, layer_tensor, load_model, named_tensors
 from lottoc.training.state import State
 
 Masks = Callable[[str], NDArray[np.bool_] | None]
@@ -53,7 +53,7 @@ class Network:
 
     def weight(self, layer: Layer) -> torch.Tensor:
         """A layer's masked weight, canonical."""
-        whole = named_tensors(self.module)[f"{layer.name}.weight"].detach()
+        whole = layer_tensor(named_tensors(self.module), layer.name).detach()
         return self.cut(layer).of(whole)
 
     def cut(self, layer: Layer) -> Cut:
@@ -75,7 +75,7 @@ class Network:
 
     def aliases(self, layer: Layer) -> tuple[str, ...]:
         """The names of a layer's weight."""
-        return self.names[f"{layer.name}.weight"]
+        return self.names[parameter_of(layer.name, self.names)]
 
 
 def masked_network(model: TorchModel, state: State, masks: Masks) -> Network:
@@ -91,7 +91,7 @@ def masked_network(model: TorchModel, state: State, masks: Masks) -> Network:
         if mask is None:
             continue
         kept[layer.name] = torch.from_numpy(mask)
-        weight = tensors[f"{layer.name}.weight"]
+        weight = layer_tensor(tensors, layer.name)
         with torch.no_grad():
             # a product would leave -0.0, and NaN where a pruned weight is one
             weight.copy_(torch.where(kept[layer.name], weight, 0.0))

@@ -28,7 +28,7 @@ def encode(weight: MaskedWeight) -> dict[str, torch.Tensor]:
 
     Of int8 metadata are [m, k / 32], and scales [out] stand beside.
     """
-    if weight.layer.kind != "linear":
+    if weight.layer.kind == "conv":
         raise Unsuitable("it is a convolution")
     rows, columns = weight.shape
     least_rows, least_columns = weight.target.multiples(weight.dtype)

@@ -13,7 +13,6 @@ from lottoc.backends.fx.network import Masks
 from lottoc.frontends.exporting import TOKENS, at_batch
 from lottoc.frontends.hf_model import HfModel
 from lottoc.frontends.torch_export import export_module
-from lottoc.training.module import named_tensors
 
 
 def export_language(
@@ -38,8 +37,5 @@ def export_language(
         return model.layer(layer) if new is None and masks(layer) is not None else new
 
     module = language_network(model, lambda layer: None, own).module.float()
-    tensors, signature = named_tensors(module), model.signature
-    names = [f"{layer.name}.weight" for layer in signature]
-    weights = {name: tensors[name].detach().numpy() for name in names}
     sample, open = at_batch(example(model), batch, TOKENS)
-    export_module(module, weights, sample, path, signature, open, "logits")
+    export_module(module, sample, path, model.signature, open, "logits")

@@ -27,7 +27,8 @@ class Weight:
 
     `transposed` means that the canonical [out, in] array is the stored one transposed.
     `uses` names every node that reads the weight, `others` those that read it as something else
-    than a weight, e.g. the Gather of a tied embedding.
+    than a weight, e.g. the Gather of a tied embedding. `readers` are those that read all of it, and
+    `in_parts` says that others read it cut up, or put together in another order.
     """
 
     layer: Layer
@@ -36,6 +37,7 @@ class Weight:
     uses: tuple[str, ...]
     others: tuple[str, ...]
     readers: tuple[Reader, ...] = ()
+    in_parts: bool = False
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,7 @@ class _Use:
     kind: LayerKind
     transposed: bool
     reader: Reader
+    whole: bool = True
 
     @property
     def node(self) -> Node:
@@ -67,6 +70,12 @@ class _Source:
 
 
 _Scope = dict[str, _Source]
+_Part = tuple[str, bool]
+"""A stored constant of which a value is made, and whether it comes transposed."""
+
+_ARRANGING = frozenset({"Slice", "Split", "Concat", "Transpose", "Unsqueeze", "Identity", "Cast"})
+"""Operators that give numbers of constants at other places."""
+_RECURRENT = frozenset({"LSTM", "GRU", "RNN"})
 
 _OTHER_WEIGHTS = {
     "ConvTranspose": (1,),
@@ -98,6 +107,8 @@ class LayerFinder:
     uses: dict[str, list[_Use]] = field(default_factory=dict)
     others: dict[str, list[str]] = field(default_factory=dict)
     obstacles: dict[str, str] = field(default_factory=dict)
+    arranged: dict[str, tuple[_Part, ...]] = field(default_factory=dict)
+    """Of values that are parts of matrices, or parts put together, what they are made of."""
 
     def find(self) -> tuple[list[Weight], list[tuple[str, str]]]:
         """The prunable weights, and (name, reason) of those left out."""
@@ -119,8 +130,10 @@ class LayerFinder:
             return "its numbers are not floating point"
         if 0 in stored.dims:
             return "it has no numbers"
-        if len({use.kind for use in uses}) > 1:
-            return "it is both a linear and a convolution weight"
+        kinds = {use.kind for use in uses}
+        if len(kinds) > 1:
+            other = "recurrent" if "recurrent" in kinds else "convolution"
+            return f"it is both a linear and a {other} weight"
         return ""
 
     def _weight(self, stored: Stored, uses: list[_Use], names: set[str]) -> Weight:
@@ -146,13 +159,15 @@ class LayerFinder:
             first.transposed,
             tuple(readers),
             tuple(others + turned),
-            tuple(use.reader for use in uses),
+            tuple(use.reader for use in uses if use.whole),
+            not all(use.whole for use in uses),
         )
 
     def _walk(self, nodes: list[Node], scope: _Scope, depth: int) -> None:
         if depth > MAX_DEPTH:
             raise Damaged(f"graphs are nested more than {MAX_DEPTH} deep")
         for node in nodes:
+            self._arrange(node, scope)
             self._pass_through(node, scope)
             self._record(node, scope)
             for body in node.bodies():
@@ -187,9 +202,31 @@ class LayerFinder:
             elif node.op in ("Transpose", "Reshape", "Squeeze", "Unsqueeze"):
                 scope[output] = _Source(source.stored, obstacle=f"it passes through {node.op}")
 
+    def _arrange(self, node: Node, scope: _Scope) -> None:
+        """Follow parts of constant matrices to where they are put together."""
+        if node.domain not in ("", "ai.onnx") or node.op not in _ARRANGING:
+            return
+        parts: list[_Part] = []
+        for name in node.inputs if node.op == "Concat" else node.inputs[:1]:
+            source = scope.get(name)
+            if name in self.arranged:
+                parts += self.arranged[name]
+            elif source is not None and len(source.stored.dims) == 2 and not source.obstacle:
+                parts.append((source.stored.name, source.transposed))
+            else:
+                return  # it is made of something else as well
+        if node.op == "Transpose":
+            parts = [(name, not turned) for name, turned in parts]
+        self.arranged.update(dict.fromkeys(node.outputs, tuple(dict.fromkeys(parts))))
+
     def _record(self, node: Node, scope: _Scope) -> None:
         claimed: set[int] = set()
         if node.domain in ("", "ai.onnx"):
+            for index, kind, flip in _arranged_inputs(node, scope, self.arranged):
+                claimed.add(index)
+                for stored, turned in self.arranged[node.inputs[index]]:
+                    use = _Use(kind, turned != flip, Reader(node, index), whole=False)
+                    self.uses.setdefault(stored, []).append(use)
             for index, kind, flip in _weight_inputs(node, scope):
                 claimed.add(index)
                 self._claim(Reader(node, index), scope[node.inputs[index]], kind, flip)
@@ -198,11 +235,14 @@ class LayerFinder:
             if source and len(source.stored.dims) >= 2 and index not in claimed:
                 claimed.add(index)
                 self._refuse(source, f"weights of {node.op} are not pruned in this version")
-        passing = node.op in ("Identity", "Cast", "Transpose", "DequantizeLinear")
+        passing = node.op in _ARRANGING or node.op == "DequantizeLinear"
         for index, name in enumerate(node.inputs):
             if name in scope and index not in claimed and not passing:
                 label = node.name or node.op
                 self.others.setdefault(scope[name].stored.name, []).append(label)
+            elif name in self.arranged and index not in claimed and not passing:
+                for stored, _ in self.arranged[name]:
+                    self.others.setdefault(stored, []).append(node.name or node.op)
 
     def _claim(self, reader: Reader, source: _Source, kind: LayerKind, flip: bool) -> None:
         node = reader.node
@@ -235,6 +275,25 @@ def _weight_inputs(node: Node, scope: _Scope) -> Iterator[tuple[int, LayerKind, 
             yield 1, "linear", not node.integer("transB", 0)
         else:
             yield 0, "linear", bool(node.integer("transA", 0))
+
+
+def _arranged_inputs(
+    node: Node, scope: _Scope, arranged: Mapping[str, tuple[_Part, ...]]
+) -> Iterator[tuple[int, LayerKind, bool]]:
+    """The same of weights that are parts of stored ones, or put together of several."""
+    if node.op in _RECURRENT:
+        yield from ((i, "recurrent", False) for i in (1, 2) if node.inputs[i] in arranged)
+        return
+    known = [name in arranged and name not in scope for name in node.inputs[:2]]
+    if len(known) < 2 or not (known[0] ^ known[1]):
+        return
+    index = 0 if known[0] else 1
+    if node.inputs[1 - index] in scope:
+        return  # a product of constants
+    if node.op == "MatMul":
+        yield index, "linear", index == 1
+    elif node.op == "Gemm" and index == 1:
+        yield 1, "linear", not node.integer("transB", 0)
 
 
 _MADE_UP = re.compile(r"(val|const|constant|onnx::\w+|tensor|t|init|initializer)?_?\d*(_output_0)?")

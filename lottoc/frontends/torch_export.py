@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +16,12 @@ from torch import nn
 
 from lottoc.diagnostics import input_error
 from lottoc.frontends.exporting import BATCH, at_batch, check_open, export_failed, silence
-from lottoc.frontends.torch_names import graphs, restore_names
-from lottoc.signature import Signature
+from lottoc.frontends.onnx_model import open_onnx
+from lottoc.frontends.torch_names import graphs, hide_weights, show_weights
+from lottoc.signature import Signature, parameter_of
 from lottoc.training.module import aliases, load_model
 from lottoc.training.settings import fixed_threads
-from lottoc.training.state import MODEL, State
+from lottoc.training.state import State
 
 LARGEST_FILE = (1 << 31) - 1
 """Bytes that one protobuf message can have; weights of larger models go to a file beside it."""
@@ -40,14 +41,12 @@ def export_onnx(
     what that raises, state-mismatch.
     """
     load_model(model, state)
-    weights = {name: array for name, array in state.part(MODEL).items() if array.ndim > 1}
     sample, open = at_batch(sample, batch, BATCH)
-    export_module(model.eval(), weights, sample, path, signature, open)
+    export_module(model.eval(), sample, path, signature, open)
 
 
 def export_module(
     model: nn.Module,
-    weights: Mapping[str, NDArray[Any]],
     sample: NDArray[np.generic],
     path: Path,
     signature: Signature,
@@ -56,14 +55,16 @@ def export_module(
 ) -> None:
     """Write `model` as it stands, with the dimensions of its input left open that `open` names.
 
-    `sample` is a batch of examples as the network takes them, `weights` are the values of what has
-    more than one dimension, by the names in `aliases`, and `output` is a name for what the network
+    `sample` is a batch of examples as the network takes them, `output` a name for what the network
     gives. Batch norm may be merged into the layer before it, which scales rows of that layer; zeros
     stay zeros. Layers that forward() does not use are left out. Raises `InputError`: export-failed
     where torch cannot export the model, export-batch where the network fixes the size of what is to
-    be open, export-layer where a layer that is used does not survive.
+    be open, export-layer where a layer that is used does not survive as one.
     """
     program = _exported(model, sample, tuple(open), output)
+    names, used = aliases(model), _used_parameters(program)
+    layers = {parameter_of(layer.name, names): layer for layer in signature}
+    _optimize(program, {n: names[n] for n, layer in layers.items() if layer.kind != "conv"})
     proto = program.model_proto
     shapes = [
         end.type.tensor_type.shape.dim for end in (proto.graph.input[0], proto.graph.output[0])
@@ -72,18 +73,18 @@ def export_module(
         [[d.dim_value if d.HasField("dim_value") else None for d in shape] for shape in shapes],
         open,
     )
-    names, used = aliases(model), _used_parameters(program)
-    lost = restore_names(proto.graph, weights, names)
-    for name in [f"{layer.name}.weight" for layer in signature]:
-        if name in lost and used.intersection(names[name]):
-            raise input_error(
-                "export-layer",
-                f'the exporter has merged the weight "{name}" into something else',
-                help=("use the layer by calling it, not through its weight",),
-            )
     _strip(proto)
     _name_open(proto.graph, open)
     _write(proto, path)
+    found = open_onnx(path).weights
+    for name, layer in layers.items():
+        if layer.name not in found and used.intersection(names[name]):
+            raise input_error(
+                "export-layer",
+                f'the weight "{name}" is no layer of the exported model: it is merged into '
+                "something else, or read otherwise",
+                help=("use the layer by calling it, not through its weight",),
+            )
 
 
 def _exported(
@@ -106,11 +107,27 @@ def _exported(
                 dynamic_shapes=(dict.fromkeys(open, torch.export.Dim.AUTO),) if open else None,
                 output_names=[output] if output else None,
                 verbose=False,
+                optimize=False,
             )
     except Exception as error:  # the exporter raises whatever its many parts raise
         raise export_failed(error) from error
     assert program is not None
     return program
+
+
+def _optimize(program: torch.onnx.ONNXProgram, names: Mapping[str, Sequence[str]]) -> None:
+    """What the exporter would do by itself, but for the weights of `names`, which stay whole."""
+    from onnxscript.rewriter import rewrite
+    from onnxscript.rewriter.rules.common import fuse_batchnorm_into_gemm_rule
+
+    try:
+        with silence(), fixed_threads(1):
+            hidden = hide_weights(program.model.graph, (n for all in names.values() for n in all))
+            program.optimize()
+            show_weights(program.model.graph, hidden, names)
+            rewrite(program.model, [fuse_batchnorm_into_gemm_rule])
+    except Exception as error:  # as above
+        raise export_failed(error) from error
 
 
 def _used_parameters(program: torch.onnx.ONNXProgram) -> set[str]:

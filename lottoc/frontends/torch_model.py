@@ -50,7 +50,7 @@ class TorchModel:
         import torch
         from torch.nn.parameter import is_lazy
 
-        from lottoc.frontends.torch_layers import layer_kind
+        from lottoc.frontends.torch_layers import layer_weights
         from lottoc.training.settings import seeded
 
         with seeded(seed), self._running():
@@ -68,10 +68,11 @@ class TorchModel:
                 raise self._error(
                     "torch-layer", f'layer "{layer}" is lazy', "give the layer its input size"
                 )
-        return torch.nn.Sequential(module) if layer_kind(module) else module
+        itself = any(leaf == "weight" for leaf, _ in layer_weights(module))
+        return torch.nn.Sequential(module) if itself else module
 
     def signature(self) -> Signature:
-        """The linear and convolution layers in order of registration; a tied weight once.
+        """The prunable layers in order of registration; a tied weight once.
 
         Raises `InputError` (torch-layer) for a weight that cannot be masked as it stands.
         """

@@ -1,102 +1,75 @@
-"""Gives the weights of an exported graph the names their layers have in torch.
+"""Keeps the weights of an exported graph whole, under the names that their layers have in torch.
 
-The exporter stores the weight of a linear layer on sequences transposed, under a name of its own,
-and a tied weight under whichever of its names it meets last.
+An exporter folds what it knows the numbers of: it turns weights and cuts them up under names of its
+own, and takes those of equal numbers for one. So the numbers are hidden from it while it works.
 """
 
 from __future__ import annotations
 
-import hashlib
-from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 import onnx
-from numpy.typing import NDArray
-from onnx import numpy_helper
-
-Content = tuple[tuple[int, ...], bytes]
-"""Shape and digest of a stored array."""
-_TURNED = ".transposed"
+import onnx_ir as ir
 
 
-def restore_names(
-    graph: onnx.GraphProto,
-    weights: Mapping[str, NDArray[Any]],
+def hide_weights(graph: ir.Graph, names: Iterable[str]) -> dict[str, ir.TensorProtocol]:
+    """Make inputs of some initializers, as far as they are there; gives their numbers."""
+    hidden: dict[str, ir.TensorProtocol] = {}
+    for name in names:
+        value = graph.initializers.get(name)
+        if value is not None and value.const_value is not None:
+            del graph.initializers[name]
+            hidden[name], value.const_value = value.const_value, None
+            graph.inputs.append(value)
+    return hidden
+
+
+def show_weights(
+    graph: ir.Graph,
+    hidden: Mapping[str, ir.TensorProtocol],
     names: Mapping[str, Sequence[str]],
-) -> list[str]:
-    """Rename initializers so that layer `fc1` is stored as `fc1.weight`, once.
+) -> None:
+    """Give hidden weights their numbers back, each once under the first of its `names`.
 
-    `weights` are the layers' values by that name, `names` all that torch calls a tied weight.
-    A weight that the graph holds both as it is and transposed is stored as it is, with a
-    `Transpose` where the copy was read. Gives the weights that the graph holds in neither way.
+    A weight that is read transposed alone is stored so; one that nothing reads is left out.
     """
-    stored = {tensor.name for tensor in graph.initializer}
-    new = {other: name for name in weights for other in names[name] if other in stored}
-    upright = set(new.values())
-    copies = _transposed_copies(graph, weights, new.keys())
-    lost = []
-    for name in [name for name in weights if name not in upright]:
-        if not copies[name]:
-            lost.append(name)
-        else:  # layers of equal values share a list: each takes one copy
-            new[copies[name].pop(0)] = name
-    turned = []
-    for name in weights:
-        if copies[name] and name in upright:
-            turned.append(name)
-        target = name + _TURNED if name in upright else name
-        new.update(dict.fromkeys(copies[name], target))
-        copies[name].clear()
-    _rename(graph, new)
-    for name in turned:
-        node = onnx.helper.make_node("Transpose", [name], [name + _TURNED], perm=[1, 0])
-        graph.node.insert(0, node)
-    return lost
+    inputs = {value.name: value for value in graph.inputs}
+    for name, others in names.items():
+        values = [inputs[other] for other in others if other in hidden]
+        if not values:
+            continue
+        value, tensor = values[0], hidden[str(values[0].name)]
+        for other in values:
+            graph.inputs.remove(other)
+            if other is not value:
+                ir.convenience.replace_all_uses_with(other, value)
+        if value.uses():
+            value.name, value.const_value = name, tensor
+            graph.register_initializer(value)
+            _turn(value)
 
 
-def _transposed_copies(
-    graph: onnx.GraphProto, weights: Mapping[str, NDArray[Any]], known: Collection[str]
-) -> dict[str, list[str]]:
-    """Which initializers hold the transpose of each weight; one list for equal weights."""
-    found: dict[Content, list[str]] = defaultdict(list)
-    matrices = {name: weight.T for name, weight in weights.items() if weight.ndim == 2}
-    shapes = {matrix.shape for matrix in matrices.values()}
-    for tensor in graph.initializer:
-        if tuple(tensor.dims) in shapes and tensor.name not in known:
-            found[_content(numpy_helper.to_array(tensor))].append(tensor.name)
-    if not found:
-        return {name: [] for name in weights}
-    return {n: found[_content(matrices[n])] if n in matrices else [] for n in weights}
+def _turn(value: ir.Value) -> None:
+    """`Transpose(w)`, read in every place, becomes a `w` that is stored transposed."""
+    turns = [use.node for use in value.uses()]
+    if any(node.op_type != "Transpose" or not _swaps(node) for node in turns):
+        return
+    tensor = value.const_value
+    assert tensor is not None
+    turned = np.ascontiguousarray(tensor.numpy().T)
+    value.const_value = ir.Tensor(turned, dtype=tensor.dtype, name=value.name)
+    value.shape = ir.Shape(turned.shape)
+    for node in turns:
+        ir.convenience.replace_all_uses_with(node.outputs[0], value)
+        assert node.graph is not None
+        node.graph.remove(node, safe=True)
 
 
-def _content(array: NDArray[Any]) -> Content:
-    bytes_: Any = np.ascontiguousarray(array).view(np.uint8)
-    return array.shape, hashlib.sha256(bytes_).digest()
-
-
-def _rename(graph: onnx.GraphProto, new: Mapping[str, str]) -> None:
-    """Rename constants wherever they are read; of those that come to be one, keep the first."""
-    for part in graphs(graph):
-        for node in part.node:
-            for position, name in enumerate(node.input):
-                node.input[position] = new.get(name, name)
-        _delete(part.value_info, [i for i, v in enumerate(part.value_info) if v.name in new])
-    seen: set[str] = set()
-    spare = []
-    for position, tensor in enumerate(graph.initializer):
-        name = new.get(tensor.name, tensor.name)
-        if name in seen or (name != tensor.name and name.endswith(_TURNED)):
-            spare.append(position)
-        tensor.name = name
-        seen.add(name)
-    _delete(graph.initializer, spare)
-
-
-def _delete(entries: Any, positions: list[int]) -> None:
-    for position in reversed(positions):
-        del entries[position]
+def _swaps(node: ir.Node) -> bool:
+    perm = node.attributes.get("perm")
+    axes = [1, 0] if perm is None else list(perm.as_ints())
+    return axes == [1, 0] and not node.outputs[0].is_graph_output()
 
 
 def graphs(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:

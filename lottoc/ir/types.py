@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
-from typing import Literal
+from typing import get_args
 
 from xdsl.dialects.builtin import IntAttr, StringAttr
 from xdsl.ir import Attribute, ParametrizedAttribute, TypeAttribute
@@ -15,7 +15,7 @@ from xdsl.printer import Printer
 from xdsl.utils.exceptions import VerifyException
 
 from lottoc.masks.patterns import UNSTRUCTURED, Pattern, parse
-from lottoc.signature import Layer
+from lottoc.signature import Layer, LayerKind
 
 _DTYPES = {
     "float16": "f16",
@@ -24,7 +24,7 @@ _DTYPES = {
     "float64": "f64",
 }
 _DTYPE_NAMES = {short: name for name, short in _DTYPES.items()}
-_KINDS: dict[str, Literal["linear", "conv"]] = {"linear": "linear", "conv": "conv"}
+_KINDS: dict[str, LayerKind] = {kind: kind for kind in get_args(LayerKind)}
 _DIMS = re.compile(r"[1-9][0-9]{0,17}(x[1-9][0-9]{0,17})+")
 
 

@@ -81,6 +81,14 @@ class OnnxWalk:
         first: dict[str, int] = {}
         groups: dict[str, list[tuple[str, Reader]]] = {}
         for layer in layers:
+            if self.model.weights[layer].in_parts:
+                raise input_error(
+                    "layer-apart",
+                    f'parts of the weight of layer "{layer}" are multiplied with inputs of their '
+                    "own",
+                    file=str(self.model.path),
+                    help=[f'leave it out with  layers = … - "{layer}"'],
+                )
             for reader in self.model.weights[layer].readers:
                 if id(reader.node) not in position:
                     raise input_error(

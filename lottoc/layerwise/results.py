@@ -156,11 +156,11 @@ class NewWeights:
 
 def with_solved(base: Any, file: SolvedFile) -> Any:
     """A network's weights with what was solved: of a torch model a state again."""
-    from lottoc.training.state import MODEL, State
+    from lottoc.training.state import State
 
     if not isinstance(base, State):
         return NewWeights(base, file)
-    solved = {f"{MODEL}{layer}.weight": layer for layer in file.layers}
+    solved = {base.key(layer): layer for layer in file.layers}
     return State(_Solved(base.arrays, solved, file), base.step)
 
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.nn import functional
 
+CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 _NUMBERS = 1 << 23
 """Numbers of an unfolded input that are in memory at a time, unless one example has more."""
 
@@ -21,7 +22,7 @@ def rows_of(part: nn.Module, x: torch.Tensor) -> Iterator[NDArray[np.float32]]:
     A convolution is the product of its weight, as `lottoc.layerwise.matrix` has it, with the
     patches of its input, a row each.
     """
-    if isinstance(part, nn.Linear):
+    if not isinstance(part, CONVOLUTIONS):
         yield x.reshape(-1, x.shape[-1]).float().numpy()
         return
     conv: Any = part
@@ -34,7 +35,7 @@ def rows_of(part: nn.Module, x: torch.Tensor) -> Iterator[NDArray[np.float32]]:
 
 def geometry(part: nn.Module) -> tuple[Any, ...]:
     """Layers of equal geometry make equal rows of an equal input."""
-    if isinstance(part, nn.Linear):
+    if not isinstance(part, CONVOLUTIONS):
         return ()
     conv: Any = part
     return conv.kernel_size, conv.stride, conv.padding, conv.dilation, conv.padding_mode

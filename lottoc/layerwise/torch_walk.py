@@ -20,11 +20,12 @@ from numpy.typing import NDArray
 from torch import nn
 
 from lottoc.diagnostics import InputError, input_error
-from lottoc.frontends.torch_layers import layer_kind
+from lottoc.layerwise.torch_inputs import seen_by, watched
 from lottoc.layerwise.torch_rows import geometry, rows_of
 from lottoc.layerwise.walk import Batch, Observe
+from lottoc.signature import parameter_of
 from lottoc.training.forward import forward_failed
-from lottoc.training.module import named_tensors, to_tensor
+from lottoc.training.module import layer_tensor, named_tensors, to_tensor
 from lottoc.training.settings import fixed_threads
 
 INPUT = "x"
@@ -51,14 +52,17 @@ class TorchWalk:
         to see what is called in which order. Raises `InputError`: model-data-shape, torch-forward.
         """
         self.module, self.file = module.eval(), file
-        weights = {id(w): n for n, w in named_tensors(module).items()}
-        names = {f"{layer}.weight": layer for layer in layers}
-        self.parts: dict[str, str] = {}
-        """Layers by the name of each module that has their weight."""
+        named = named_tensors(module)
+        weights = {id(w): n for n, w in named.items()}
+        names = {parameter_of(layer, named): layer for layer in layers}
+        self.parts: dict[str, dict[str, str]] = {}
+        """By the name of a module, layers by the path of the weight that it uses."""
+        self.apart: set[str] = set()
+        """Layers of whose weight each part multiplies something else."""
         for name, part in module.named_modules():
-            held: Any = part
-            if layer_kind(part) and weights.get(id(held.weight)) in names:
-                self.parts[name] = names[weights[id(held.weight)]]
+            found = {w.leaf: weights.get(id(w.weight), "") for w in watched(part)}
+            if found := {leaf: names[own] for leaf, own in found.items() if own in names}:
+                self.parts[name] = found
         self.calls = self._watch(torch.from_numpy(example[INPUT][:2].copy()))
 
     def _watch(self, x: torch.Tensor) -> list[_Call]:
@@ -67,11 +71,14 @@ class TorchWalk:
         inputs: dict[Any, int] = {}
         held = []
 
-        def seen(name: str, part: nn.Module, given: torch.Tensor) -> None:
+        def seen(layer: str, part: nn.Module, given: torch.Tensor | None) -> None:
+            if given is None:
+                self.apart.add(layer)
+                return
             held.append(given)  # so that no other tensor gets its place in memory
             place = (given.data_ptr(), given._version, given.shape, given.stride())
             number = inputs.setdefault((*place, geometry(part)), len(inputs))
-            calls.append(_Call(self.parts[name], number))
+            calls.append(_Call(layer, number))
 
         with _running(), _hooked(self.module, self.parts, seen), torch.no_grad():
             _forward(self.module, x)
@@ -115,11 +122,20 @@ class TorchWalk:
         called = {call.layer for call in self.calls}
         grouped = {
             layer
-            for name, layer in self.parts.items()
+            for name, found in self.parts.items()
+            for layer in found.values()
             if getattr(self.module.get_submodule(name), "groups", 1) > 1
         }
         for layer in layers:
             help = (f'leave it out with  layers = … - "{layer}"',)
+            if layer in self.apart:
+                raise input_error(
+                    "layer-apart",
+                    f'layer "{layer}" projects queries, keys and values that are not one tensor, '
+                    "so that parts of its weight have inputs of their own",
+                    file=str(self.file),
+                    help=help,
+                )
             if layer not in called:
                 raise input_error(
                     "layer-not-called",
@@ -161,7 +177,7 @@ class TorchStage:
     def replace(self, layer: str, weight: Callable[[], NDArray[Any]]) -> None:
         """Write a new weight into the module, which all runs share."""
         with torch.no_grad():
-            named_tensors(self.walk.module)[f"{layer}.weight"].copy_(to_tensor(weight()))
+            layer_tensor(named_tensors(self.walk.module), layer).copy_(to_tensor(weight()))
 
 
 class _Run:
@@ -211,8 +227,10 @@ class _Run:
         if self._stopped:
             raise _Stop
 
-    def _called(self, name: str, part: nn.Module, given: torch.Tensor) -> None:
-        number, layer = self._calls, self._walk.parts[name]
+    def _called(self, layer: str, part: nn.Module, given: torch.Tensor | None) -> None:
+        if given is None:
+            return
+        number = self._calls
         self._calls += 1
         calls = self._walk.calls
         if number >= len(calls) or calls[number].layer != layer:
@@ -260,14 +278,15 @@ def _twin(module: nn.Module) -> nn.Module:
 @contextmanager
 def _hooked(
     module: nn.Module,
-    parts: Mapping[str, str],
-    seen: Callable[[str, nn.Module, torch.Tensor], None],
+    parts: Mapping[str, Mapping[str, str]],
+    seen: Callable[[str, nn.Module, torch.Tensor | None], None],
 ) -> Iterator[None]:
-    """`seen` is called before each of some parts of a module runs."""
+    """`seen` is called before each of some parts of a module runs, for each layer in it."""
 
     def hook(name: str) -> Any:
         def called(part: nn.Module, given: Any, named: Any) -> None:
-            seen(name, part, (*given, *named.values())[0])
+            for leaf, input in seen_by(part, (given, named), parts[name]):
+                seen(parts[name][leaf], part, input)
 
         return called
 

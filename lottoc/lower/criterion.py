@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from lottoc import criteria
 from lottoc.diagnostics import Label
@@ -59,17 +59,13 @@ def check_needs(
             Label(model.span, f"of {model.source}"),
             help='take the model from its source: torch("file.py:function")',
         )
-    elif (
-        model.source != "torch"
-        and "activations" in needs
-        and any(layer.kind != "linear" for layer in layers)
-    ):
-        conv = next(layer for layer in layers if layer.kind != "linear")
+    elif "activations" in needs and (unseen := _unseen(model, layers)):
+        layer, what, help = unseen
         reader.findings.error(
             "needs-linear",
-            f'{name} looks at the inputs of linear layers, and "{conv.name}" is a convolution',
+            f'{name} looks at the inputs of linear layers, and "{layer.name}" is {what}',
             Label(keys["layers"].value.span if "layers" in keys else place),
-            help="write  layers = linear, or take the model from torch",
+            help=help,
         )
     elif "inputs" in needs and data is None:
         reader.findings.error(
@@ -78,3 +74,13 @@ def check_needs(
             place,
             help='add  data NAME { train = npz("data.npz", x = "x", y = "y") }',
         )
+
+
+def _unseen(model: Model, layers: Sequence[Layer]) -> tuple[Layer, str, str] | None:
+    """The first layer whose inputs cannot be looked at: what it is, and the way out."""
+    for layer in layers:
+        if layer.kind == "recurrent":
+            return layer, "inside of a recurrent one", "write  layers = … - recurrent"
+        if layer.kind == "conv" and model.source != "torch":
+            return layer, "a convolution", "write  layers = linear, or take the model from torch"
+    return None

@@ -33,7 +33,7 @@ def read_pattern(
             return None
         pattern = said
     if "pattern" in keys or "layers" in keys:
-        misfits = [layer for layer in layers if pattern.misfit(layer.shape)]
+        misfits = [layer for layer in layers if pattern.unfit(layer)]
         if misfits:
             _say_misfit(reader, keys, pattern, misfits)
     return pattern
@@ -105,10 +105,13 @@ def _say_misfit(reader: Reader, keys: Keys, pattern: Pattern, misfits: Sequence[
         selection = span.text
         others = f" and {more} more like it" if more else ""
         labels.insert(0, Label(span, f'selects "{layer.name}" ({shape}){others}'))
+    unfit = pattern.unfit(layer)
+    assert unfit is not None
+    code, reason = unfit
     without = " - ".join(f'"{x.name}"' for x in misfits[:3])
     reader.findings.error(
-        pattern.misfit_code,
-        f'pattern {pattern} does not fit layer "{layer.name}": {pattern.misfit(layer.shape)}',
+        code,
+        f'pattern {pattern} does not fit layer "{layer.name}": {reason}',
         *labels,
         help=f"leave it dense with  layers = {selection} - {without}{' - …' * (more > 2)}",
     )

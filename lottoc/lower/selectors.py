@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from functools import partial
 
 from lottoc.diagnostics import Label, did_you_mean
 from lottoc.grammar import syntax
 from lottoc.lower.read import Reader
-from lottoc.signature import Layer, Signature
+from lottoc.signature import KINDS_CALLED, Layer, LayerKind, Signature
+
+
+def _of_kinds(kinds: Container[LayerKind], signature: Signature) -> Iterable[Layer]:
+    return (layer for layer in signature if layer.kind in kinds)
+
 
 _WORDS: dict[str, Callable[[Signature], Iterable[Layer]]] = {
     "all": lambda signature: signature.layers,
-    "linear": lambda signature: (x for x in signature if x.kind == "linear"),
-    "conv": lambda signature: (x for x in signature if x.kind == "conv"),
+    **{word: partial(_of_kinds, kinds) for word, kinds in KINDS_CALLED.items()},
     "first": lambda signature: signature.layers[:1],
     "last": lambda signature: signature.layers[-1:],
 }
@@ -93,7 +98,7 @@ class Selector:
 
     def _what_there_is(self) -> tuple[str, ...]:
         if not self.signature.layers:
-            return ("this model has no linear or convolution layer that lottoc can prune",)
+            return ("this model has no layer that lottoc can prune",)
         shown = [f"{x.name} ({x.kind})" for x in self.signature.layers[:8]]
         more = len(self.signature.layers) - len(shown)
         tail = f" and {more} more" if more > 0 else ""

@@ -30,8 +30,9 @@ from lottoc.lower.tickets import STARTS
 from lottoc.masks import patterns
 from lottoc.methods.lab import Duration, TicketName
 from lottoc.proxies import PROXIES, proxy_class
+from lottoc.signature import KINDS_CALLED
 
-LAYER_WORDS = ("all", "linear", "conv", "first", "last", "size")
+LAYER_WORDS = ("all", *KINDS_CALLED, "first", "last", "size")
 EMIT_KINDS = {name: kind.suffix for name, kind in KINDS.items()}
 """What can be emitted, and how its files are called."""
 TICKET_PROPERTIES = (*METRICS, "mask")

@@ -17,7 +17,7 @@ from lottoc.masks.mask import stream
 from lottoc.statistics import Norm
 from lottoc.training.forward import LOSSES, check_fit, forward
 from lottoc.training.masked import HeldMasks
-from lottoc.training.module import load_model, named_tensors
+from lottoc.training.module import layer_tensor, load_model, named_tensors
 from lottoc.training.state import State
 
 _MOST = 256
@@ -55,7 +55,7 @@ class TorchNetwork:
     def weights(self, layers: Sequence[str]) -> dict[str, nn.Parameter]:
         """The weight of each layer."""
         named = named_tensors(self.module)
-        found = {name: named[f"{name}.weight"] for name in layers}
+        found = {name: layer_tensor(named, name) for name in layers}
         for weight in found.values():
             weight.requires_grad_(True)  # a weight that is not trained can be pruned all the same
         return found  # type: ignore[return-value]

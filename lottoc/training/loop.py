@@ -24,7 +24,13 @@ from lottoc.frontends.data import Arrays
 from lottoc.training.forward import LOSSES, backward, check_fit, forward
 from lottoc.training.frozen import FrozenMasks, freeze_rest, train_alone
 from lottoc.training.masked import HeldMasks
-from lottoc.training.module import load_model, load_optimizer, named_tensors, state_of
+from lottoc.training.module import (
+    layer_tensor,
+    load_model,
+    load_optimizer,
+    named_tensors,
+    state_of,
+)
 from lottoc.training.moving import Masked
 from lottoc.training.settings import fixed_threads, mixed_seed
 from lottoc.training.spec import TrainingSpec
@@ -186,7 +192,7 @@ def _held(model: nn.Module, masks: Masks, moves: Moves | None, state: State) -> 
     named, dense, scores = named_tensors(model), state.part(DENSE), state.part(SCORE)
     layers = []
     for name, mask in masks.items():
-        weight = named[f"{name}.weight"]
+        weight = layer_tensor(named, name)
         assert isinstance(weight, nn.Parameter), f"{name} is no layer"
         budget = moves.budgets[name] if moves else 0
         layers.append(Masked(name, weight, mask, budget, dense.get(name), scores.get(name)))

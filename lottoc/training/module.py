@@ -12,6 +12,7 @@ from torch import nn
 
 from lottoc.diagnostics import InputError, input_error
 from lottoc.frontends.torch_layers import layer_weight_names
+from lottoc.signature import parameter_of
 from lottoc.training.state import MODEL, OPTIMIZER, State
 
 
@@ -34,6 +35,11 @@ def named_tensors(module: nn.Module) -> dict[str, torch.Tensor]:
             seen.add(id(tensor))
             found[name] = tensor
     return found
+
+
+def layer_tensor(named: Mapping[str, torch.Tensor], layer: str) -> torch.Tensor:
+    """The weight of a prunable layer among `named_tensors`."""
+    return named[parameter_of(layer, named)]
 
 
 def aliases(module: nn.Module) -> dict[str, list[str]]:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from lottoc.diagnostics import input_error
 from lottoc.masks.mask import Mask
+from lottoc.signature import parameter_of
 
 MODEL = "model/"
 OPTIMIZER = "optimizer/"
@@ -35,7 +36,11 @@ class State:
 
     def layer(self, name: str) -> NDArray[Any]:
         """The weight of a prunable layer, canonical as torch stores it."""
-        return self.arrays[f"{MODEL}{name}.weight"]
+        return self.arrays[self.key(name)]
+
+    def key(self, layer: str) -> str:
+        """What the weight of a prunable layer is called among the arrays."""
+        return parameter_of(layer, self.arrays, MODEL)
 
     def part(self, prefix: str) -> dict[str, NDArray[Any]]:
         """Arrays under a prefix, without it."""
@@ -58,7 +63,7 @@ class State:
 
     def under(self, masks: Mapping[str, NDArray[np.bool_]]) -> State:
         """The same moment with zeros where masks prune."""
-        pruned = {f"{MODEL}{n}.weight": np.where(m, self.layer(n), 0) for n, m in masks.items()}
+        pruned = {self.key(n): np.where(m, self.layer(n), 0) for n, m in masks.items()}
         pruned = {n: a.astype(self.arrays[n].dtype, copy=False) for n, a in pruned.items()}
         return State({**self.arrays, **pruned}, self.step)
 
@@ -146,9 +151,7 @@ def signed_constant(state: State, layers: Sequence[str], *, by_fan_in: bool = Fa
         weight = state.layer(name)
         fan_in = math.prod(weight.shape[1:])
         constant = math.sqrt(2 / fan_in) if by_fan_in else np.std(weight, dtype=np.float64)
-        arrays[f"{MODEL}{name}.weight"] = np.sign(weight) * np.asarray(constant).astype(
-            weight.dtype
-        )
+        arrays[state.key(name)] = np.sign(weight) * np.asarray(constant).astype(weight.dtype)
     return State(arrays, 0)
 
 
@@ -159,5 +162,5 @@ def grafted(state: State, other: State, masks: Mapping[str, NDArray[np.bool_]]) 
     """
     arrays = dict(state.without_optimizer().arrays)
     for name, mask in masks.items():
-        arrays[f"{MODEL}{name}.weight"] = np.where(mask, other.layer(name), state.layer(name))
+        arrays[state.key(name)] = np.where(mask, other.layer(name), state.layer(name))
     return State(arrays, state.step)

@@ -32,9 +32,9 @@ TOO_LARGE = {"nesting-too-deep", "recipe-too-long"}
 OF_THE_COMMAND_LINE = {"same-output", "unknown-code", "unknown-param"}
 OF_FOUND_MASKS = {"output-cut"}
 OF_THE_LIBRARY = {"attach-unsuited"}
-OF_CONVOLUTIONS = {"needs-linear"}
+OF_OTHER_LAYERS = {"needs-linear", "rows-shared"}
 WITHOUT_EXAMPLE = (
-    TOO_LARGE | OF_THE_COMMAND_LINE | OF_FOUND_MASKS | OF_THE_LIBRARY | OF_CONVOLUTIONS
+    TOO_LARGE | OF_THE_COMMAND_LINE | OF_FOUND_MASKS | OF_THE_LIBRARY | OF_OTHER_LAYERS
 )
 
 EXITS = {

@@ -14,6 +14,7 @@ from lottoc.masks.allocate import Shape, schedule
 if TYPE_CHECKING:
     from lottoc.masks.permute import Order
     from lottoc.masks.select import Bools, Scores
+    from lottoc.signature import Layer
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,11 @@ class Pattern(ABC):
     def misfit(self, shape: Shape) -> str | None:
         """Why no mask of this shape can be such, in words that follow "the layer: "."""
         return None
+
+    def unfit(self, layer: Layer) -> tuple[str, str] | None:
+        """The code of the diagnostic for a layer that it cannot prune, and why, in such words."""
+        reason = self.misfit(layer.shape)
+        return None if reason is None else (self.misfit_code, reason)
 
     def rounds(self, density: Fraction, count: int) -> list[tuple[Fraction, Pattern]]:
         """How `count` ≥ 1 rounds approach a density; the last is that density and this pattern."""
