@@ -86,7 +86,6 @@ def check(folder: Path, name: str, report: dict[str, Any]) -> None:
     for row in inspect(folder / "out" / f"{name}.onnx"):
         if row.layer.name in layers:
             assert row.nonzeros <= layers[row.layer.name]["kept"]
-            assert row.layer.shape == tuple(layers[row.layer.name]["shape"])
 
 
 def test_transformer(folder: Path) -> None:
