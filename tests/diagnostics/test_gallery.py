@@ -30,14 +30,14 @@ import torch
 def net():
     return torch.nn.Sequential(torch.nn.Linear(10, 6), torch.nn.ReLU(), torch.nn.Linear(6, 2))
 
-def encoder():
-    return torch.nn.TransformerEncoderLayer(8, 2, 16)
-
 def broken():
     raise RuntimeError("no weights here")
 
 def number():
     return 3
+
+def encoder():
+    return torch.nn.TransformerEncoderLayer(8, 2, 16)
 """
 
 
