@@ -281,7 +281,8 @@ class _Lowering:
         lhs, rhs = self._of(op, op.lhs), self._of(op, op.rhs)
         if set(lhs) != set(rhs):
             only = min(set(lhs) ^ set(rhs))
-            raise pass_failed(op, f'masks of different layers: "{only}" is only in one of them')
+            message = f'masks of different layers: "{only}" is only in one of them'
+            raise pass_failed(op, message, ("find both tickets on the same layers",))
         layerwise = mask.LAYERWISE[op.name]
         return {name: self._add(op, layerwise(lhs[name], rhs[name])) for name in lhs}
 

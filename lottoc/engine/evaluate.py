@@ -7,7 +7,7 @@ its scores) are made where they are used and never kept, so memory is bounded by
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from xdsl.dialects.builtin import FloatAttr, ModuleOp
 from xdsl.ir import Operation, SSAValue
 from xdsl.ir.core import OpResult
 
+from lottoc.diagnostics import Diagnostic, InputError
 from lottoc.engine.bench import Bench
 from lottoc.engine.compute import ARITHMETIC, STORED, TRANSIENT
 from lottoc.engine.describe import describe
@@ -24,6 +25,7 @@ from lottoc.engine.kinds import Kind, kind_of
 from lottoc.engine.models import open_model
 from lottoc.engine.store import Store
 from lottoc.ir import lotto
+from lottoc.ir.place import labels
 from lottoc.ir.plain import strings
 from lottoc.progress import Progress, Trace, untraced
 
@@ -126,7 +128,11 @@ class Engine:
         kind, key = kind_of(op), self.keys.of(op)
         assert kind is not None
         save = kind.save
-        results = STORED[type(op)](op, self.value, Bench(self.store, self.progress, key, label))
+        try:
+            results = STORED[type(op)](op, self.value, Bench(self.store, self.progress, key, label))
+        except InputError as error:
+            error.diagnostics = [_located(diagnostic, op) for diagnostic in error.diagnostics]
+            raise
         self.store.put(key, lambda path: save(path, results), kind.suffix)
         self.store.drop_partial(key)
         if isinstance(op, lotto.ReconstructOp):
@@ -136,6 +142,14 @@ class Engine:
         self.trace("computed", describe(op), key)
         self.computed += 1
         self.trained += isinstance(op, lotto.TRAININGS)
+
+
+def _located(diagnostic: Diagnostic, op: Operation) -> Diagnostic:
+    """What is wrong with a file or a network, at the place of the recipe that it is needed for."""
+    if isinstance(op, lotto.ProxyOp):
+        of = f'the model is "{lotto.model_of(op.weights)}"'
+        diagnostic = replace(diagnostic, help=(*diagnostic.help, of))
+    return replace(diagnostic, labels=diagnostic.labels or labels(op))
 
 
 def _demanded(op: Operation) -> Iterable[SSAValue]:

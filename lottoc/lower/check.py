@@ -27,6 +27,7 @@ from lottoc.lower.program import (
     Split,
     Ticket,
     Training,
+    tickets_of,
 )
 from lottoc.lower.ranks import check_rank
 from lottoc.lower.read import Reader
@@ -160,8 +161,10 @@ class _Checker:
             self.reader.unknown(block.kind, known_blocks(), "block", block.kind_span)
         elif block.kind == "emit":
             self.blocks.setdefault("emit", {})[str(len(self.blocks.get("emit", {})))] = block
-        elif self._unique(block, first):
-            self.blocks.setdefault(block.kind, {})[block.name] = block
+        else:
+            unique = self._unique(block, first)
+            if unique or block.name != "dense":  # what names it is no mistake beside this one
+                self.blocks.setdefault(block.kind, {}).setdefault(block.name, block)
 
     def _unique(self, item: Any, first: dict[str, Any]) -> bool:
         if item.name == "dense" or item.name in first:
@@ -240,6 +243,7 @@ class _Checker:
             message = f'the mask of "{ticket.name}" is made from itself'
             self.findings.error("cyclic-ticket", message, ticket.span)
         splits, parts = self._splits(partitions, found, models, data)
+        self._same_models(found, winners)
         data = {**data, **parts}
         sanities = self._sanities(found, data)
         expressions.sanities = dict.fromkeys(self.blocks.get("sanity", {}))
@@ -298,6 +302,22 @@ class _Checker:
                 sanities.append(checked[0])
                 found |= checked[1]
         return tuple(sanities)
+
+    def _same_models(self, found: Mapping[str, Ticket], winners: _Winners) -> None:
+        """A mask is of the model whose weights it is for; of one to be found that is open."""
+        open_ = set() if getattr(self.catalog, "settles", True) else winners.stand_ins
+        for ticket in found.values():
+            for name in tickets_of(ticket.mask):
+                other = found.get(name, ticket).model
+                if other != ticket.model and not open_ & {other, ticket.model}:
+                    self.findings.error(
+                        "mask-model",
+                        f'the mask of "{name}" is of model "{other}", and ticket "{ticket.name}" '
+                        f'of "{ticket.model}"',
+                        Label(ticket.span),
+                        Label(found[name].span, "this ticket"),
+                        help=f"write  model = {other}, or make the mask from another ticket",
+                    )
 
     def _with_broken(self, found: Mapping[str, Ticket]) -> dict[str, Ticket | None]:
         """The tickets by name; None for those with an error."""
@@ -362,6 +382,11 @@ class _Winners:
     models: Mapping[str, Model]
     data: Mapping[str, Data]
     known: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def stand_ins(self) -> set[str]:
+        """The models that ranks and searches have found, or candidates that stand in for them."""
+        return {*self.known.values(), *(search.best for search in self.searches.values())}
 
     def of(self, value: syntax.Value) -> str | None:
         """The model that `shapes.best` stands for; None after an error."""

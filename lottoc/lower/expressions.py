@@ -120,6 +120,11 @@ class Expressions:
                 return None if inner is None else Arithmetic("-", Constant(0.0), inner)
             case syntax.Binary(operator=sign, left=left, right=right) if sign in _SIGNS:
                 lhs, rhs = self.number(left), self.number(right)
+                if sign == "/" and rhs == Constant(0.0):
+                    self.reader.findings.error(
+                        "out-of-range", "nothing can be divided by 0", right.span
+                    )
+                    return None
                 return None if lhs is None or rhs is None else Arithmetic(sign, lhs, rhs)
             case syntax.Attribute(base=base) if ticket_name(base) is not None:
                 return self._metric(str(ticket_name(base)), value)

@@ -135,6 +135,16 @@ def test_a_network_of_the_space_that_does_not_run(nets: Path) -> None:
     assert re.search(r"it is of the network  mlp\(depth=\d, width=16\)", result.stderr)
 
 
+def test_a_network_of_a_rank_that_does_not_run(nets: Path) -> None:
+    (nets / "nets.py").write_text(NETS.replace("return mlp(64)", "return nn.Linear(5, 4)"))
+    (nets / "s.lotto").write_text(RANK)
+    result = CliRunner().invoke(app, ["compile", "s.lotto", "-o", "out"])
+    assert result.exit_code == 3, result.output
+    assert "error[model-data-shape]" in result.stderr
+    assert "--> s.lotto:" in result.stderr
+    assert 'the model is "wide"' in result.stderr
+
+
 def test_tables_show_accuracies_as_shares(nets: Path) -> None:
     (nets / "s.lotto").write_text(SEARCH)
     result = CliRunner().invoke(app, ["compile", "s.lotto", "-o", "out"])

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from lottoc.masks.allocate import Shape
+from lottoc.masks.patterns.pattern import channels
 from lottoc.masks.patterns.tiles import Tiles
 
 _MOST = 999_999_999
@@ -30,9 +31,9 @@ class Block(Tiles):
     def misfit(self, shape: Shape) -> str | None:
         """Tiles must cover the weight."""
         if shape[0] % self.rows:
-            return f"its output has {shape[0]} features, not a multiple of {self.rows}"
+            return f"its output has {shape[0]} {channels(shape)}, not a multiple of {self.rows}"
         if shape[1] % self.columns:
-            return f"its input has {shape[1]} features, not a multiple of {self.columns}"
+            return f"its input has {shape[1]} {channels(shape)}, not a multiple of {self.columns}"
         return None
 
     def tile(self, shape: Shape) -> tuple[int, int]:

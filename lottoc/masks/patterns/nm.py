@@ -9,7 +9,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, ClassVar
 
 from lottoc.masks.allocate import Shape
-from lottoc.masks.patterns.pattern import Pattern
+from lottoc.masks.patterns.pattern import Pattern, channels
 
 if TYPE_CHECKING:
     from lottoc.masks.select import Bools, Scores
@@ -41,7 +41,7 @@ class NofM(Pattern):
         """Every M must tile axis 1."""
         if shape[1] % self.m == 0:
             return None
-        return f"its input has {shape[1]} features, not a multiple of {self.m}"
+        return f"its input has {shape[1]} {channels(shape)}, not a multiple of {self.m}"
 
     def rounds(self, density: Fraction, count: int) -> list[tuple[Fraction, Pattern]]:
         """Fewer of every M, in equal steps to the nearest."""

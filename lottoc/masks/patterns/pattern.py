@@ -126,3 +126,8 @@ class Pattern(ABC):
     @abstractmethod
     def holds(self, mask: Bools) -> bool:
         """Whether a mask of a fitting shape is such; may be asked of layouts other than C."""
+
+
+def channels(shape: Sequence[int]) -> str:
+    """What the inputs and outputs of a layer with a weight of this shape are called."""
+    return "features" if len(shape) == 2 else "channels"
