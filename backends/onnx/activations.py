@@ -17,6 +17,7 @@ from lottoc.diagnostics import input_error
 from lottoc.frontends.onnx_model import OnnxModel, open_onnx
 
 if TYPE_CHECKING:
+    from lottoc.backends.onnx.structure.cost import Rule
     from lottoc.backends.onnx.structure.quantize import Point
 
 Batch = Mapping[str, NDArray[Any]]
@@ -111,24 +112,40 @@ def session_with(path: Path, names: Sequence[str], *, optimized: bool = True) ->
     )
 
 
-def quantize_stage(stage: Stage, activations: Activations, folder: Path) -> Stage:
+IN_FLOATS = "convolutions gain nothing by int8: auto leaves them in floats"
+"""EfficientNet-Lite0 runs as fast in floats, as its depthwise convolutions stay there anyway."""
+
+
+def quantize_stage(
+    stage: Stage, activations: Activations, folder: Path, rule: Rule | None
+) -> Stage:
     """The rewritten model with its grouped layers in int8; `folder` takes the file.
 
-    Raises `InputError`: what `Activations.scales` raises.
+    A rule that groups only what is faster takes linear layers only. Raises `InputError`: what
+    `Activations.scales` raises.
     """
     from lottoc.backends.onnx.structure.quantize import find_points, quantize
 
     call = call_apart if stage.model.file_bytes >= APART else _call
-    names = frozenset(stage.stored_name(own) for own in stage.groups)
+    owns = [own for own in stage.groups if _gains(stage, own, rule)]
+    refused = {stage.stored_name(own): IN_FLOATS for own in stage.groups if own not in owns}
+    names = frozenset(map(stage.stored_name, owns))
     points = call(find_points, stage.model.path, names)
     if not points:
-        return stage
+        return replace(stage, small_refused=refused)
     scales = activations.scales(stage.model, points)
     path = folder / "quantized.onnx"
     done = call(quantize, stage.model.path, names, scales, path)
+    refused |= done.refused
     if not done.weights:
-        return replace(stage, small_refused=done.refused)
-    return replace(stage, model=open_onnx(path), small=done.weights, small_refused=done.refused)
+        return replace(stage, small_refused=refused)
+    return replace(stage, model=open_onnx(path), small=done.weights, small_refused=refused)
+
+
+def _gains(stage: Stage, own: str, rule: Rule | None) -> bool:
+    """Whether a grouped layer may be faster in int8, or is to be whether it is or not."""
+    known = stage.sites.get(own)
+    return rule is None or rule.always or known is None or not known[0].is_conv
 
 
 def _call(function: Callable[..., Result], *arguments: object) -> Result:

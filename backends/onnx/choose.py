@@ -30,7 +30,8 @@ class LayerReport:
     `units` is [out, in] of the stored weight, smaller than `shape` where dead units have left.
     `order` is `permuted`, or why it was kept, of the channels that an N:M layer reads; empty where
     none was searched. `predicted` is what the layer takes on the target, where it could be run in
-    groups. `activations` is the type that the layer multiplies in, empty if that is its own.
+    groups. `activations` is the type that the layer multiplies in, empty if that is its own, and
+    `floats` why it is its own where int8 was asked.
     """
 
     name: str
@@ -45,6 +46,7 @@ class LayerReport:
     order: str = ""
     predicted: tuple[Prediction, ...] = ()
     activations: str = ""
+    floats: str = ""
 
     @property
     def sparsity(self) -> float:

@@ -69,7 +69,7 @@ def emit(
         if format == GROUPS:
             refuse_ungrouped(content, stage)
         if activations is not None:
-            stage = _in_int8(content, stage, activations, Path(folder))
+            stage = _in_int8(content, stage, activations, Path(folder), rule)
         if stage is not None:
             return _emit_stage(content, stage, output, formats, values, rule)
     with model.file.damage_is_an_error():
@@ -82,11 +82,15 @@ def emit(
 
 
 def _in_int8(
-    content: Content, stage: Stage | None, activations: Activations, folder: Path
+    content: Content,
+    stage: Stage | None,
+    activations: Activations,
+    folder: Path,
+    rule: Rule | None,
 ) -> Stage:
     """The stage with its grouped layers in int8, those that can be."""
     if stage is not None:
-        stage = quantize_stage(stage, activations, folder)
+        stage = quantize_stage(stage, activations, folder, rule)
     if stage is None or not stage.small:
         reasons = list(stage.small_refused.values()) if stage is not None else []
         why = reasons[0] if reasons else "none of float32 runs in groups"
@@ -94,7 +98,7 @@ def _in_int8(
             "onnx-format",
             f"no layer can multiply in int8: {why}",
             file=str(content.model.path),
-            help=["leave activations out, or prune by  pattern = groups(64)"],
+            help=["leave activations out, or take  format = groups , of  pattern = groups(64)"],
         )
     return stage
 
@@ -209,6 +213,7 @@ def _staged(
         values=written.values,
         rounding=written.rounding,
         activations=written.activations,
+        floats=stage.small_refused.get(stage.stored_name(own), ""),
     )
     if group is None:
         return replace(report, format=written.format, nbytes=written.nbytes), note

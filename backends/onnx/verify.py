@@ -106,7 +106,7 @@ def verify(
         else:
             floats = stage.model.path
             if activations is not None:
-                stage = quantize_stage(stage, activations, Path(folder))
+                stage = quantize_stage(stage, activations, Path(folder), rule)
             rewritten = Content(stage.model, stage.mask, None, {}, small=stage.small)
             report = _read_back(path, rewritten)
             _check_groups(path, content, stage)

@@ -64,7 +64,13 @@ def _table(artefact: dict[str, Any]) -> str:
         f"{artefact['bytes']:,} bytes, {artefact['bytes'] / artefact['dense_bytes']:.1%} of dense"
     )
     return "\n".join(
-        [f"{artefact['path']}: ticket {artefact['ticket']}, {size}", "", *lines, *_orders(artefact)]
+        [
+            f"{artefact['path']}: ticket {artefact['ticket']}, {size}",
+            "",
+            *lines,
+            *_orders(artefact),
+            *_floats(artefact),
+        ]
     )
 
 
@@ -75,6 +81,16 @@ def _orders(artefact: dict[str, Any]) -> list[str]:
         if layer.get("order"):
             layers.setdefault(str(layer["order"]), []).append(str(layer["name"]))
     lines = [f"channels {order}:  {', '.join(names)}" for order, names in layers.items()]
+    return ["", *lines] if lines else []
+
+
+def _floats(artefact: dict[str, Any]) -> list[str]:
+    """Which layers in groups multiply in floats though int8 was asked, and why; a reason once."""
+    layers: dict[str, list[str]] = {}
+    for layer in artefact["layers"]:
+        if layer.get("floats"):
+            layers.setdefault(str(layer["floats"]), []).append(str(layer["name"]))
+    lines = [f"in floats, {reason}:  {', '.join(names)}" for reason, names in layers.items()]
     return ["", *lines] if lines else []
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,8 @@ from lottoc.backends.onnx.alone import check_alone
 from lottoc.backends.onnx.integers import convolve, find_wrong
 from lottoc.backends.onnx.quantized import LEVELS, Scale, bias_numbers, scale_of
 from lottoc.backends.onnx.run import do
-from lottoc.backends.onnx.structure.cost import Rule, Workload
+from lottoc.backends.onnx.structure.cost import Rule, Site, Workload
+from lottoc.backends.onnx.structure.grouping import Grouping
 from lottoc.backends.onnx.trial import Setting, make_inputs
 from lottoc.diagnostics import InputError, LottoError
 from lottoc.frontends.onnx_model import OnnxModel, open_onnx
@@ -261,6 +263,34 @@ def test_a_chain_is_what_whole_numbers_say(batch: int | str, tmp_path: Path) -> 
     assert 0 < report.changed < 0.03
 
 
+def test_a_layer_is_off_by_no_more_than_is_said(tmp_path: Path) -> None:
+    """The bound of specs/language.md, of a layer alone, for inputs as wide as those seen."""
+    proto = chain()
+    del proto.graph.node[1:]
+    rows = helper.make_tensor_value_info("h0", TensorProto.FLOAT, ["n", 32])
+    proto.graph.output[0].CopyFrom(rows)
+    onnx.save(proto, tmp_path / "dense.onnx")
+    model, path = open_onnx(tmp_path / "dense.onnx"), tmp_path / "out.onnx"
+    masks = grouped(model, ("fc0",))
+    batches = seen()
+    emit(model, path, masks, format="groups", values="int8", activations=activations(batches))
+    weight = np.where(masks["fc0"], model.layer("fc0"), 0).astype(np.float64)
+    steps = np.abs(weight).max(axis=1, keepdims=True) / 127
+    weight = np.rint(weight / steps) * steps
+    stored = {t.name: numpy_helper.to_array(t).astype(float) for t in proto.graph.initializer}
+    x = np.concatenate([batch["x"] for batch in batches])
+    exact = x.astype(np.float64) @ weight.T + stored["fc0.bias"]
+    given = session(path).run(None, {"x": x})[0]
+    read = scale_of(x.min(), x.max())
+    gives = scale_of(exact.min(), exact.max())
+    bound = read.scale / 2 * (np.abs(weight).sum(axis=1) + steps[:, 0]) + gives.scale / 2
+    # both ends may be cut off by another half step, as a zero is a byte exactly
+    ends = read.scale / 2 * np.abs(weight).max(axis=1) + gives.scale / 2
+    assert (np.abs(given - exact) <= bound * 1.01).mean() > 0.99
+    assert (np.abs(given - exact) <= (bound + ends) * 1.01).all()
+    assert np.abs(given - exact).max() > 0.1 * bound.max()  # and the bound is not idle
+
+
 def test_layers_that_meet_stay_bytes_and_run_as_one_operator(tmp_path: Path) -> None:
     _, _, path = written(tmp_path, chain(), activations=activations())
     ops = [node.op_type for node in onnx.load(path).graph.node]
@@ -385,6 +415,42 @@ def test_random_networks(make: Callable[[int], onnx.ModelProto], seed: int, tmp_
             assert error < 0.05
 
 
+@dataclass(frozen=True)
+class Eager(Rule):
+    """Groups every layer for the sake of speed."""
+
+    def __call__(self, site: Site, grouping: Grouping) -> bool:
+        return grouping.work < 1
+
+
+class Choosing(Workload):
+    """Chooses, as `auto` does, but takes every layer."""
+
+    def rule(self, format: str) -> Rule | None:
+        known = super().rule(format)
+        return None if known is None else Eager(known.target)
+
+
+def test_auto_leaves_convolutions_in_floats(tmp_path: Path) -> None:
+    onnx.save(image_network(3), tmp_path / "dense.onnx")
+    model, path = open_onnx(tmp_path / "dense.onnx"), tmp_path / "out.onnx"
+    masks = {layer.name: model.layer(layer.name) != 0 for layer in model.signature}
+    taken = session(model.path).get_inputs()
+    batches = [make_inputs(taken, Setting(2, 8, seed=k)) for k in range(3)]
+    known: Any = {"activations": activations(batches), "workload": Choosing()}
+    reports = emit(model, path, masks, values="int8", **known)
+    kinds = {layer.name: layer.kind for layer in model.signature}
+    found = {kinds[report.name]: report for report in reports if report.format == "groups"}
+    assert {kind: report.activations for kind, report in found.items()} == {
+        "conv": "",
+        "linear": "int8",
+    }
+    assert "gain nothing" in found["conv"].floats
+    assert found["linear"].floats == ""
+    count = sum(report.activations == "int8" for report in reports)
+    assert verify(path, model, masks, **known).integer_layers == count
+
+
 # -- faults are found
 
 
@@ -502,6 +568,8 @@ def test_a_layer_that_cannot_be_in_int8_stays_in_floats(tmp_path: Path) -> None:
     known = {"activations": activations()}
     model, masks, path = written(tmp_path, proto, **known)
     assert [layer.activations for layer in inspect(path)] == ["int8", "", ""]
+    first, second = emit(model, path, masks, format="groups", values="int8", **known)
+    assert (first.floats, second.floats) == ("", "its sums do not fit into 32 bits")
     assert verify(path, model, masks, format="groups", **known).integer_layers == 1
 
 
