@@ -31,16 +31,19 @@ class Outcome:
     moved: int
 
 
-def rewrite(base: str, adapters: Sequence[Path], output: Path, *, back: bool = False) -> Outcome:
+def rewrite(
+    base: str, adapters: Sequence[Path], output: Path, *, back: bool = False, seed: int = 0
+) -> Outcome:
     """Write a base with adapters applied, or taken `back`, whole or not at all.
 
     `base` is a safetensors file, a folder with such files, or `file.py:function`, whose network is
-    written as one file. Raises `InputError`: adapter-base, adapter-invalid, adapter-mismatch,
-    model-not-found, safetensors-invalid, output-not-writable, and those of torch models.
+    written as one file, as it starts with `seed`. Raises `InputError`: adapter-base,
+    adapter-invalid, adapter-mismatch, model-not-found, safetensors-invalid, output-not-writable,
+    and those of torch models.
     """
     file, _, function = base.rpartition(":")
     if function.isidentifier() and file.endswith(".py"):
-        return _network(Path(file), function, adapters, output, back)
+        return _network(Path(file), function, adapters, output, back, seed)
     path = Path(base)
     if path.is_dir():
         return _folder(path, adapters, output, back)
@@ -78,14 +81,14 @@ def _folder(path: Path, adapters: Sequence[Path], output: Path, back: bool) -> O
 
 
 def _network(
-    file: Path, function: str, adapters: Sequence[Path], output: Path, back: bool
+    file: Path, function: str, adapters: Sequence[Path], output: Path, back: bool, seed: int
 ) -> Outcome:
-    """The weights that a torch model starts with, seed 0."""
+    """The weights that a torch model starts with."""
     from lottoc.frontends.tensor_file import Described, write_tensors
     from lottoc.frontends.torch_model import open_torch
     from lottoc.training.state import MODEL
 
-    arrays = open_torch(file, function).initial_state(0).part(MODEL)
+    arrays = open_torch(file, function).initial_state(seed).part(MODEL)
     steps = plan(adapters, arrays, back=back)
     described = [(n, Described(a.dtype.name, a.shape)) for n, a in sorted(arrays.items())]
     described.sort(key=lambda item: -arrays[item[0]].dtype.itemsize)

@@ -27,6 +27,9 @@ def apply(
     base: Base,
     adapters: Adapters,
     output: Output,
+    seed: Annotated[
+        int, typer.Option("--seed", min=0, help="What the weights of FILE.py:NAME are drawn from.")
+    ] = 0,
     format: FormatOption = Format.text,
     quiet: Quiet = False,
 ) -> None:
@@ -34,18 +37,25 @@ def apply(
 
     Exits 3 if an adapter was made from other weights; nothing is written then.
     """
-    move(base, adapters, output, format, quiet=quiet, back=False)
+    move(base, adapters, output, format, quiet=quiet, back=False, seed=seed)
 
 
 def move(
-    base: str, adapters: list[Path], output: Path, format: Format, *, quiet: bool, back: bool
+    base: str,
+    adapters: list[Path],
+    output: Path,
+    format: Format,
+    *,
+    quiet: bool,
+    back: bool,
+    seed: int = 0,
 ) -> None:
     """What both commands do."""
 
     def work(_: Findings) -> dict[str, Any]:
         from lottoc.adapters.base import rewrite
 
-        outcome = rewrite(base, adapters, output, back=back)
+        outcome = rewrite(base, adapters, output, back=back, seed=seed)
         if format is Format.text and not quiet:
             done = "taken back" if back else "applied"
             count = f"{len(adapters)} adapter{'' if len(adapters) == 1 else 's'} {done}"

@@ -184,6 +184,20 @@ def test_what_a_function_builds() -> None:
     assert {n: a.tobytes() for n, a in new.items()} == {n: a.tobytes() for n, a in same.items()}
 
 
+def test_what_a_function_builds_from_another_seed(made: Path) -> None:
+    for name in ("one.npz", "two.npz"):
+        Path(name).write_bytes((made / name).read_bytes())
+    Path("r.lotto").write_text(RECIPE.replace('net.py:net")', 'net.py:net")   seed = 5'))
+    done = run("compile", "r.lotto", "-o", "seeded", "--store", made / "store")
+    assert done.exit_code == 0, done.output
+    adapter = "seeded/task.safetensors"
+    wrong = run("apply", "net.py:net", adapter, "-o", "new.safetensors")
+    assert wrong.exit_code == 3
+    assert "error[adapter-mismatch]" in wrong.stderr
+    done = run("apply", "net.py:net", adapter, "-o", "new.safetensors", "--seed", "5")
+    assert done.exit_code == 0, done.output
+
+
 def test_a_module_in_memory() -> None:
     from lottoc.frontends.torch_model import open_torch
 
