@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lottoc.diagnostics import Diagnostic, RecipeError
+from lottoc.diagnostics import Diagnostic, RecipeError, input_error
 from lottoc.engine.evaluate import Engine
 from lottoc.engine.models import model_op
 from lottoc.ir import lotto
@@ -20,7 +20,11 @@ Masks = Callable[[str], NDArray[np.bool_] | None]
 
 
 def dense_model(op: lotto.EmitOp | lotto.SwapOp, engine: Engine, folder: Path, mask: Masks) -> Any:
-    """The ticket's network as a dense ONNX model: its own file, or an export from torch."""
+    """The ticket's network as a dense ONNX model: its own file, or an export from torch.
+
+    Raises `InputError`: export-layer for a layer with a mask that the model uses and the file has
+    not as a layer, and what exporting raises.
+    """
     from lottoc.frontends.onnx_model import open_onnx
 
     source, held = model_op(op.weights), engine.value(op.weights)
@@ -34,12 +38,20 @@ def dense_model(op: lotto.EmitOp | lotto.SwapOp, engine: Engine, folder: Path, m
         options |= from_dictionary(op.options)
     (batch,) = options["batch"] if options.get("fixed") else (None,)
     if source.source.data == "torch":
-        model.export_onnx(held, sample(op, engine)[:2], target, batch)
+        lost = model.export_onnx(held, sample(op, engine)[:2], target, batch)
     else:
         from lottoc.backends.onnx.language import export_language
         from lottoc.layerwise.results import changed_layer
 
-        export_language(model, mask, lambda layer: changed_layer(held, layer), target, batch)
+        lost = export_language(model, mask, lambda layer: changed_layer(held, layer), target, batch)
+    for layer in lost:
+        if mask(layer) is not None:
+            raise input_error(
+                "export-layer",
+                f'layer "{layer}" is no layer of the exported model: its weight is merged into '
+                "something else, or not multiplied as it is",
+                help=("use the layer by calling it, not through its weight",),
+            )
     return open_onnx(target)
 
 

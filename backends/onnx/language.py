@@ -21,7 +21,7 @@ def export_language(
     changed: Callable[[str], NDArray[Any] | None],
     path: Path,
     batch: int | None = None,
-) -> None:
+) -> list[str]:
     """Write the model as ONNX: `input_ids` [batch, length] in, `logits` out, both sizes open.
 
     With `batch` that is the one size of a batch that it takes.
@@ -29,7 +29,7 @@ def export_language(
     It computes in float32, as it was measured: onnxruntime has few kernels for narrower types on a
     CPU. `changed` gives the weights that take the place of the file's. Layers under `masks` get a
     weight of their own, not masked yet, so that an output layer leaves the embedding as it was.
-    Raises `InputError`: export-failed, export-batch, export-layer, hf-invalid.
+    Gives what `export_module` does. Raises `InputError`: export-failed, export-batch, hf-invalid.
     """
 
     def own(layer: str) -> NDArray[Any] | None:
@@ -38,4 +38,4 @@ def export_language(
 
     module = language_network(model, lambda layer: None, own).module.float()
     sample, open = at_batch(example(model), batch, TOKENS)
-    export_module(module, sample, path, model.signature, open, "logits")
+    return export_module(module, sample, path, model.signature, open, "logits")

@@ -1,4 +1,4 @@
-"""Images read as sequences, row by row: a small transformer."""
+"""Images read as sequences, row by row: a small transformer and an LSTM."""
 
 import torch
 from torch import nn
@@ -26,3 +26,22 @@ class Transformer(nn.Module):
 def transformer(width: int = 64) -> nn.Module:
     """A fresh network; the caller seeds the random numbers."""
     return Transformer(width)
+
+
+class Memory(nn.Module):
+    """28 steps of 28 pixels each through an LSTM; its last state says the digit."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.memory = nn.LSTM(28, width, batch_first=True)
+        self.head = nn.Linear(width, 10)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Logits for images [n, 784]."""
+        states, _ = self.memory(x.unflatten(1, (28, 28)))
+        return self.head(states[:, -1])
+
+
+def lstm(width: int = 64) -> nn.Module:
+    """A fresh network; the caller seeds the random numbers."""
+    return Memory(width)

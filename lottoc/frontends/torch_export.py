@@ -34,15 +34,15 @@ def export_onnx(
     path: Path,
     signature: Signature,
     batch: int | None = None,
-) -> None:
+) -> list[str]:
     """Write `model` with the weights of `state`, in evaluation mode, batch size left open.
 
-    With `batch` that is the one size that the file takes. See `export_module`. Raises `InputError`:
-    what that raises, state-mismatch.
+    With `batch` that is the one size that the file takes. Gives and raises what `export_module`
+    does, and raises `InputError`: state-mismatch.
     """
     load_model(model, state)
     sample, open = at_batch(sample, batch, BATCH)
-    export_module(model.eval(), sample, path, signature, open)
+    return export_module(model.eval(), sample, path, signature, open)
 
 
 def export_module(
@@ -52,15 +52,16 @@ def export_module(
     signature: Signature,
     open: Mapping[int, str] = BATCH,
     output: str | None = None,
-) -> None:
+) -> list[str]:
     """Write `model` as it stands, with the dimensions of its input left open that `open` names.
 
     `sample` is a batch of examples as the network takes them, `output` a name for what the network
     gives. Batch norm may be merged into the layer before it, which scales rows of that layer; zeros
-    stay zeros. Layers that forward() does not use are left out. Raises `InputError`: export-failed
-    where torch cannot export the model, export-batch where the network fixes the size of what is to
-    be open, export-layer where a layer that is used does not survive as one.
+    stay zeros. Layers that forward() does not use are left out. Gives the layers that it uses, but
+    whose weights are no layers of the file. Raises `InputError`: export-failed where torch cannot
+    export the model, export-batch where the network fixes the size of what is to be open.
     """
+    _refuse_projections(model)
     program = _exported(model, sample, tuple(open), output)
     names, used = aliases(model), _used_parameters(program)
     layers = {parameter_of(layer.name, names): layer for layer in signature}
@@ -77,13 +78,22 @@ def export_module(
     _name_open(proto.graph, open)
     _write(proto, path)
     found = open_onnx(path).weights
-    for name, layer in layers.items():
-        if layer.name not in found and used.intersection(names[name]):
+    return [
+        layer.name
+        for name, layer in layers.items()
+        if layer.name not in found and used.intersection(names[name])
+    ]
+
+
+def _refuse_projections(model: nn.Module) -> None:
+    """The exporter takes an LSTM with a projection for one without, and writes another network."""
+    for name, part in model.named_modules():
+        if isinstance(part, nn.LSTM) and part.proj_size:
             raise input_error(
-                "export-layer",
-                f'the weight "{name}" is no layer of the exported model: it is merged into '
-                "something else, or read otherwise",
-                help=("use the layer by calling it, not through its weight",),
+                "export-failed",
+                f'torch cannot export the model: "{name}" is an LSTM with a projection, which ONNX '
+                "does not have",
+                help=("leave proj_size out, or write a torch program:  emit fx",),
             )
 
 

@@ -37,10 +37,21 @@ def _projections(attention: nn.MultiheadAttention) -> tuple[str, ...]:
     return ("q_proj_weight", "k_proj_weight", "v_proj_weight")
 
 
+def _steps(memory: nn.RNNBase) -> tuple[str, ...]:
+    """By layer and direction, from the input and from the state before; gates below one another."""
+    return tuple(name for name in memory._flat_weights_names if name.startswith("weight"))
+
+
+def _step(cell: nn.RNNCellBase) -> tuple[str, ...]:
+    return ("weight_ih", "weight_hh")
+
+
 PRUNABLE = (
     Prunable((nn.Linear,), "linear", _weight),
     Prunable((nn.Conv1d, nn.Conv2d, nn.Conv3d), "conv", _weight),
     Prunable((nn.MultiheadAttention,), "attention", _projections),
+    Prunable((nn.RNNBase,), "recurrent", _steps),
+    Prunable((nn.RNNCellBase,), "recurrent", _step),
 )
 """What is prunable. A weight is a layer of its own, whatever module it stands in."""
 
@@ -112,7 +123,7 @@ def _plain_weight(layer: str, part: nn.Module, leaf: str) -> nn.Parameter:
     raise UnfitLayer(f'layer "{layer}" {problem}')
 
 
-_QUANTIZED = ("Linear", "Conv1d", "Conv2d", "Conv3d", "MultiheadAttention")
+_QUANTIZED = ("Linear", "Conv1d", "Conv2d", "Conv3d", "MultiheadAttention", "LSTM", "GRU")
 
 
 def _is_quantized(part: nn.Module) -> bool:

@@ -91,14 +91,15 @@ class TorchModel:
 
     def export_onnx(
         self, state: State, sample: NDArray[np.generic], path: Path, batch: int | None = None
-    ) -> None:
+    ) -> list[str]:
         """Write the network with the weights of `state` as a dense ONNX file.
 
-        See `lottoc.frontends.torch_export.export_onnx` for the arguments and the errors raised.
+        See `lottoc.frontends.torch_export.export_onnx` for the arguments, what is given back and
+        the errors raised.
         """
         from lottoc.frontends.torch_export import export_onnx
 
-        export_onnx(self.build(0), state, sample, path, self.signature(), batch)
+        return export_onnx(self.build(0), state, sample, path, self.signature(), batch)
 
     def _running(self) -> AbstractContextManager[None]:
         if self.source is None:

@@ -38,6 +38,9 @@ def number():
 
 def encoder():
     return torch.nn.TransformerEncoderLayer(8, 2, 16)
+
+def memory():
+    return torch.nn.Sequential(torch.nn.Linear(8, 8), torch.nn.LSTM(8, 4))
 """
 
 

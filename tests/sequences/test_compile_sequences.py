@@ -13,8 +13,11 @@ import torch
 from typer.testing import CliRunner
 
 import lottoc
+from lottoc.adapters.file import load
 from lottoc.backends.onnx.contents import inspect
 from lottoc.cli import app
+from lottoc.frontends.torch_model import open_torch
+from lottoc.signature import parameter_of
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "sequences"
 
@@ -83,9 +86,9 @@ def check(folder: Path, name: str, report: dict[str, Any]) -> None:
             n: layer["kept"] for n, layer in layers.items()
         }
         assert artefact["verified"]["layers"] == len(layers)
-    for row in inspect(folder / "out" / f"{name}.onnx"):
-        if row.layer.name in layers:
-            assert row.nonzeros <= layers[row.layer.name]["kept"]
+    shown = {row.layer.name: row for row in inspect(folder / "out" / f"{name}.onnx")}
+    assert shown.keys() >= layers.keys()
+    assert all(shown[n].nonzeros <= layer["kept"] for n, layer in layers.items())
 
 
 def test_transformer(folder: Path) -> None:
@@ -95,3 +98,142 @@ def test_transformer(folder: Path) -> None:
     assert layers > set(projections)
     assert not layers & {"embed", "head"}
     check(folder, "transformer", report)
+
+
+def test_lstm(folder: Path) -> None:
+    report = compiled(folder, "lstm", 30)
+    layers = [layer["name"] for layer in report["tickets"]["winning"]["layers"]]
+    assert layers == ["memory.weight_ih_l0", "memory.weight_hh_l0"]
+    check(folder, "lstm", report)
+
+
+@pytest.mark.parametrize(
+    ("name", "layers"),
+    [("lstm", "recurrent"), ("transformer", "attention")],
+)
+def test_adapters(folder: Path, name: str, layers: str) -> None:
+    text = (EXAMPLES / f"{name}.lotto").read_text()
+    head = text[: text.index("ticket winning")]
+    (folder / "r.lotto").write_text(
+        head
+        + f"ticket task {{ layers = {layers}  sparsity = 90%  method = lota(calibrate = 5 steps) }}"
+        + 'emit adapter "task.safetensors" { ticket = task }'
+    )
+    run("compile", "r.lotto", "-o", "out", "-q", "-D", "end=10 steps")
+    model = open_torch(folder / "sequences.py", name)
+    names = {layer.name for layer in model.signature() if layer.kind == layers}
+    changed = load(folder / "out" / "task.safetensors").changes
+    assert changed.keys() == names
+    module = model.build(0)
+    lottoc.apply(module, folder / "out" / "task.safetensors")
+    moved = dict(module.named_parameters())
+    count = {n: int((moved[n] != p).sum()) for n, p in model.build(0).named_parameters()}
+    size = sum(moved[n].numel() for n in names)
+    assert 0.08 * size < sum(count[n] for n in names) <= 0.1 * size + 1
+    assert not any(count[n] for n in count.keys() - names)
+
+
+@pytest.mark.parametrize("name", ["lstm", "transformer"])
+def test_weights_are_drawn_anew_as_their_modules_draw_them(name: str) -> None:
+    model = open_torch(EXAMPLES / "sequences.py", name)
+    found = {layer.name: model.initial_state(1).layer(layer.name) for layer in model.signature()}
+    torch.manual_seed(1)
+    drawn = dict(model.make().named_parameters())
+    for layer, weight in found.items():
+        assert np.array_equal(weight, drawn[parameter_of(layer, drawn)].detach().numpy())
+        if "in_proj" in layer:  # Xavier's bound of the packed matrix
+            bound = (6 / sum(weight.shape)) ** 0.5
+        elif "weight_" in layer:
+            bound = 64**-0.5
+        else:
+            continue
+        assert 0.98 * bound < np.abs(weight).max() <= bound * (1 + 1e-6)
+
+
+@pytest.mark.parametrize("method", ["one_shot", "rigl(every = 2 steps)"])
+@pytest.mark.parametrize("name", ["lstm", "transformer"])
+def test_attached(folder: Path, name: str, method: str) -> None:
+    model = open_torch(folder / "sequences.py", name).build(3)
+    lines = f"layers = all  sparsity = 80%  criterion = random  method = {method}"
+    (folder / "sparse.lotto").write_text(f"ticket sparse {{ {lines} }}")
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
+    ticket = lottoc.attach(model, folder / "sparse.lotto", "sparse", steps=6)
+    x, y = images(40, 0)
+    for _ in range(6):
+        optimizer.zero_grad()
+        outputs = model(torch.from_numpy(x).float() / 255)
+        torch.nn.functional.cross_entropy(outputs, torch.from_numpy(y)).backward()
+        optimizer.step()
+    named = dict(model.named_parameters())
+    for layer, mask in ticket.masks.items():
+        weight = named[parameter_of(layer, named)].detach()
+        assert not weight[~mask].any()
+        assert weight[mask].any()
+
+
+BY_HAND = """
+import torch
+from torch import nn
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.a, self.b = nn.Linear(784, 8), nn.Linear(8, 10)
+
+    def forward(self, x):
+        return self.b(nn.functional.linear(x, self.a.weight * 2))
+
+def net():
+    return Net()
+"""
+
+
+def test_a_weight_that_is_not_multiplied_as_it_is(folder: Path) -> None:
+    (folder / "hand.py").write_text(BY_HAND)
+    recipe = """
+        model net {{ source = torch("hand.py:net") }}
+        data d {{ train = npz("../lenet/mnist.npz", x = "x_train", y = "y_train") }}
+        ticket t {{ layers = {}  sparsity = 50% }}
+        emit onnx "m.onnx" {{ ticket = t }}
+    """
+    (folder / "r.lotto").write_text(recipe.format("all"))
+    result = CliRunner().invoke(app, ["compile", "r.lotto", "-o", "out", "-q"])
+    assert (result.exit_code, "export-layer" in result.output) == (3, True), result.output
+    (folder / "r.lotto").write_text(recipe.format('"b"'))
+    run("compile", "r.lotto", "-o", "out", "-q")
+
+
+TICKETS = {
+    "wanda": "layers = linear - [first, last]  criterion = wanda  pattern = 2:4",
+    "sparsegpt": "layers = linear - [first, last]  criterion = sparsegpt  sparsity = 50%",
+    "grasp": "layers = all  criterion = grasp(samples = 20)  sparsity = 60%",
+    "permuted": "layers = linear - [first, last]  pattern = permuted(2, 4)",
+    "grouped": "layers = attention  pattern = groups(12)  sparsity = 50%",
+}
+
+
+@pytest.mark.parametrize("ticket", TICKETS)
+def test_a_transformer_pruned_otherwise(folder: Path, ticket: str) -> None:
+    program = 'emit fx "m.pt2" { ticket = t }' if ticket != "permuted" else ""
+    (folder / "r.lotto").write_text(f"""
+        model net {{ source = torch("sequences.py:transformer") }}
+        data d {{ train = npz("../lenet/mnist.npz", x = "x_train", y = "y_train") }}
+        ticket t {{ {TICKETS[ticket]} }}
+        emit onnx "m.onnx" {{ ticket = t }}
+        {program}
+    """)
+    run("compile", "r.lotto", "-o", "out", "-q")
+    report = json.loads((folder / "out" / "report.json").read_text())
+    layers = {layer["name"]: layer for layer in report["tickets"]["t"]["layers"]}
+    assert "encoder.layers.0.self_attn.in_proj_weight" in layers
+    shown = {row.layer.name: row for row in inspect(folder / "out" / "m.onnx")}
+    kept = {n: shown[n].nonzeros for n in layers if "in_proj" in n}
+    assert all(0 < n <= layers[name]["kept"] for name, n in kept.items())
+    if ticket == "permuted":
+        return
+    x = images(7, 2)[0].astype(np.float32) / 255
+    session = onnxruntime.InferenceSession(str(folder / "out" / "m.onnx"))
+    (found,) = session.run(None, {session.get_inputs()[0].name: x})
+    with torch.no_grad():
+        again = lottoc.load(folder / "out" / "m.pt2")(torch.from_numpy(x)).numpy()
+    np.testing.assert_allclose(found, again, rtol=1e-4, atol=1e-5)
