@@ -300,6 +300,18 @@ class Selections:
         if options.get("rounds", 1) < 1:
             findings.error("out-of-range", "rounds must be at least 1", value.span)
             return False
+        calibrate: Duration | None = options.get("calibrate")
+        if calibrate is not None and training is not None:
+            length = self.trainings[training].length
+            if calibrate.unit == length.unit and calibrate.amount > length.amount:
+                findings.error(
+                    "out-of-range",
+                    f"calibrate is {calibrate}, and the training has {length}",
+                    value.span,
+                    Label(self.trainings[training].span, "this training"),
+                    help="its schedule ends there; calibrate no longer than it trains",
+                )
+                return False
         rewind: Duration | FoundStep | None = options.get("rewind")
         if not isinstance(rewind, Duration) or training is None:
             return True
