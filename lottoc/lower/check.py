@@ -20,7 +20,6 @@ from lottoc.lower.program import (
     Emit,
     Model,
     Program,
-    Rank,
     Requirement,
     Sanity,
     Search,
@@ -38,6 +37,7 @@ from lottoc.lower.split_blocks import Partition, check_split, read_partition
 from lottoc.lower.stability import check_stability
 from lottoc.lower.tickets import Tickets
 from lottoc.lower.warnings import warn
+from lottoc.lower.winners import Winners
 
 
 def check(
@@ -107,7 +107,8 @@ class _Checker:
         ranks = self._each("rank", lambda b: check_rank(self.reader, b, models, data))
         searches = self._searches(data, trainings)
         tried = {model.name: model for s in searches.values() for model in s.tried}
-        winners = _Winners(self, ranks, searches, models, data)
+        contests = {*self.blocks.get("rank", {}), *self.blocks.get("search", {})}
+        winners = Winners(self.reader, self.catalog, contests, ranks, searches, models, data)
         found = self._tickets(models, tried, data, trainings, winners)
         unknown = tuple(m.name for m in models.values() if m.signature is None)
         program = Program(
@@ -215,7 +216,7 @@ class _Checker:
         tried: Mapping[str, Model],
         data: Mapping[str, Data],
         trainings: Mapping[str, Training],
-        winners: _Winners,
+        winners: Winners,
     ) -> _Found:
         models = {**written, **tried}
         blocks = self.blocks.get("ticket", {})
@@ -234,7 +235,7 @@ class _Checker:
             self.reader, models, written, data, trainings, blocks, expressions, winners.of, dense
         )
         tickets.stabilities = stabilities
-        tickets.contests = {*self.blocks.get("rank", {}), *self.blocks.get("search", {})}
+        tickets.contests = winners.declared
         for name in blocks:
             ticket = tickets.ticket(name)
             if ticket is not None:
@@ -303,7 +304,7 @@ class _Checker:
                 found |= checked[1]
         return tuple(sanities)
 
-    def _same_models(self, found: Mapping[str, Ticket], winners: _Winners) -> None:
+    def _same_models(self, found: Mapping[str, Ticket], winners: Winners) -> None:
         """A mask is of the model whose weights it is for; of one to be found that is open."""
         open_ = set() if getattr(self.catalog, "settles", True) else winners.stand_ins
         for ticket in found.values():
@@ -370,49 +371,3 @@ def _place_of(error: InputError, search: syntax.Block) -> Span:
     if error.diagnostics[0].code.startswith("torch-"):
         return next(entry.value.span for entry in search.entries if entry.key == "source")
     return search.name_span
-
-
-@dataclass
-class _Winners:
-    """The models that ranks and searches find, each found when it is first asked for."""
-
-    checker: _Checker
-    ranks: Mapping[str, Rank]
-    searches: Mapping[str, Search]
-    models: Mapping[str, Model]
-    data: Mapping[str, Data]
-    known: dict[str, str] = field(default_factory=dict)
-
-    @property
-    def stand_ins(self) -> set[str]:
-        """The models that ranks and searches have found, or candidates that stand in for them."""
-        return {*self.known.values(), *(search.best for search in self.searches.values())}
-
-    def of(self, value: syntax.Value) -> str | None:
-        """The model that `shapes.best` stands for; None after an error."""
-        reader = self.checker.reader
-        match value:
-            case syntax.Attribute(base=syntax.Name(value=block), name="best"):
-                pass
-            case _:
-                help = "for example  model = shapes.best"
-                reader.mismatch(value, "the name of a model", help=help)
-                return None
-        if block in self.searches:
-            return self.searches[block].best
-        if block in self.ranks:
-            return self._best(self.ranks[block], value)
-        if block not in self.checker.blocks.get("rank", {}) | self.checker.blocks.get("search", {}):
-            known = [*self.ranks, *self.searches]
-            reader.unknown(block, known, "rank or search", value.base.span)
-        return None
-
-    def _best(self, rank: Rank, value: syntax.Value) -> str | None:
-        if rank.name not in self.known:
-            try:
-                best = self.checker.catalog.best(rank, self.models, self.data[rank.data])
-            except InputError as error:
-                self.checker.findings.absorb(error, value.span)
-                return None
-            self.known[rank.name] = best
-        return self.known[rank.name]
