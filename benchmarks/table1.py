@@ -35,6 +35,7 @@ FULL: dict[str, object] = {
     "rewind": "2000 steps",
     "length": "160 epochs",
     "batch": 128,
+    "changes": "[flip, crop(4)]",
 }
 
 

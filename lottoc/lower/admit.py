@@ -28,6 +28,7 @@ from lottoc.lower.sources import LOSSES, OPTIMIZERS, SCHEDULES
 from lottoc.lower.splits import Split, split_of
 from lottoc.proxies import PROXIES, proxy_class
 from lottoc.statistics import STATISTICS, statistic_class
+from lottoc.training.augment import parse as parse_augment
 from lottoc.training.spec import TrainingSpec
 from lottoc.training.updates import UPDATES, make_update
 
@@ -241,6 +242,11 @@ class _Check:
         self._known(op, spec, optimizer=OPTIMIZERS, schedule=SCHEDULES, loss=LOSSES)
         self._least(op, spec, batch=1, threads=1, steps=1, seed=0, warmup=0)
         self._least(op, spec, lr=0, momentum=0, weight_decay=0, eps=0, clip_norm=0)
+        for text in spec.augment if spec is not None else ():
+            try:
+                parse_augment(text)
+            except ValueError as error:
+                self._wrong(op, f"augment: {error}")
 
     def _criterion(self, op: mask.ScoreOp) -> None:
         name = op.criterion.data

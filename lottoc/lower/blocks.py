@@ -17,12 +17,10 @@ class Shape:
 
     required: tuple[str, ...]
     optional: tuple[str, ...]
-    planned: tuple[str, ...] = ()
-    """Keys of the language that this version does not have."""
 
     @property
     def keys(self) -> tuple[str, ...]:
-        """All keys that this version has."""
+        """All keys."""
         return self.required + self.optional
 
 
@@ -31,8 +29,7 @@ SHAPES: Mapping[str, Shape] = {
     "data": Shape((), ("train", "test", "calibration")),
     "training": Shape(
         ("optimizer", "batch", "length"),
-        ("schedule", "warmup", "loss", "seed", "threads", "clip_norm"),
-        planned=("augment",),
+        ("schedule", "warmup", "loss", "seed", "threads", "clip_norm", "augment"),
     ),
     "ticket": Shape(
         (),
@@ -81,8 +78,6 @@ def entries(reader: Reader, block: syntax.Block) -> dict[str, syntax.Entry]:
     for entry in block.entries:
         if entry.key in shape.keys:
             result.setdefault(entry.key, entry)
-        elif entry.key in shape.planned:
-            reader.not_yet(f'"{entry.key}" in a {block.kind}', entry.key_span)
         else:
             reader.findings.error(
                 "unknown-key",

@@ -15,6 +15,7 @@ from lottoc.lower.read import Reader
 from lottoc.lower.splits import InputsSplit, NpzSplit, Split, TextSplit
 from lottoc.methods.lab import Duration
 from lottoc.signature import Signature
+from lottoc.training.augment import AUGMENTS, spelt
 
 PLANNED_MODELS = ("export",)
 
@@ -285,6 +286,11 @@ def check_training(reader: Reader, block: syntax.Block) -> Training | None:
                 warmup = duration or warmup if key == "warmup" else warmup
             case "loss":
                 found.set(key, reader.choice(value, LOSSES, "loss"))
+            case "augment":
+                changes = _augment(reader, value)
+                found.clean = found.clean and changes is not None
+                if changes:
+                    found.options[key] = changes
             case "clip_norm":
                 found.set(key, reader.number(value))
             case _:
@@ -292,6 +298,37 @@ def check_training(reader: Reader, block: syntax.Block) -> Training | None:
     if not found.clean or not {"optimizer", "batch", "length"} <= set(keys):
         return None
     return Training(block.name, found.options, length, milestones, warmup, block.name_span)
+
+
+def _augment(reader: Reader, value: syntax.Value) -> tuple[str, ...] | None:
+    """`[flip, crop(4)]`, or one of them alone, as IR has them."""
+
+    def read(item: syntax.Value) -> str | None:
+        head = reader.head(item, "a change of images, such as flip or crop(4)")
+        if head is None:
+            return None
+        name, arguments = head
+        if name not in AUGMENTS:
+            reader.unknown(name, AUGMENTS, "change of images", item.span)
+            return None
+        options = reader.options(arguments, AUGMENTS[name], name)
+        try:
+            return None if options is None else spelt(AUGMENTS[name](**options))
+        except TypeError:
+            reader.findings.error(
+                "missing-argument", f"{name} needs a number", item.span, help=f"write {name}(4)"
+            )
+        except ValueError as error:
+            reader.findings.error("out-of-range", f"{name}: {error}", item.span)
+        return None
+
+    value = reader.resolve(value)
+    before = len(reader.findings.errors)
+    if isinstance(value, syntax.ListValue):
+        changes = reader.items(value, read)
+    else:
+        changes = [text for text in (read(value),) if text is not None]
+    return tuple(changes) if len(reader.findings.errors) == before else None
 
 
 def _named(

@@ -31,6 +31,7 @@ from lottoc.masks import patterns
 from lottoc.methods.lab import Duration, TicketName
 from lottoc.proxies import PROXIES, proxy_class
 from lottoc.signature import KINDS_CALLED
+from lottoc.training.augment import AUGMENTS
 
 LAYER_WORDS = ("all", *KINDS_CALLED, "first", "last", "size")
 EMIT_KINDS = {name: kind.suffix for name, kind in KINDS.items()}
@@ -99,6 +100,8 @@ def shape(kind: str, key: str, function: str) -> type | None:
             return OPTIMIZERS.get(function)
         case "training", "schedule":
             return SCHEDULES.get(function)
+        case "training", "augment":
+            return AUGMENTS.get(function)
     return None
 
 
@@ -152,6 +155,7 @@ _WORDS: Mapping[tuple[str, str], tuple[str, ...]] = {
     ("training", "optimizer"): tuple(OPTIMIZERS),
     ("training", "schedule"): tuple(SCHEDULES),
     ("training", "loss"): LOSSES,
+    ("training", "augment"): tuple(AUGMENTS),
     ("ticket", "layers"): LAYER_WORDS,
     ("ticket", "on_collapse"): ON_COLLAPSE,
     ("ticket", "criterion"): (*criteria.CRITERIA, *criteria.SOLVERS),

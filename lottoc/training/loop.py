@@ -21,6 +21,7 @@ from torch import nn
 
 from lottoc.diagnostics import input_error
 from lottoc.frontends.data import Arrays
+from lottoc.training.augment import augmented, check_images, parse
 from lottoc.training.forward import LOSSES, backward, check_fit, forward
 from lottoc.training.frozen import FrozenMasks, freeze_rest, train_alone
 from lottoc.training.masked import HeldMasks
@@ -78,10 +79,12 @@ def train(
     `constant_lr_at` freezes the learning rate at that of one step. `progress` gets numbers of
     steps done, `checkpoint` a state every `checkpoint_every` seconds. `model` is overwritten.
     Raises `InputError`: model-data-shape, data-labels, torch-forward, torch-backward,
-    torch-not-trainable, training-diverged, state-mismatch.
+    torch-not-trainable, training-diverged, state-mismatch, augment-unsuited.
     """
     with fixed_threads(spec.threads):
         load_model(model, state)
+        if spec.augment:
+            check_images(data.x.shape)
         check_fit(model, data, spec.batch)
         load_model(model, state)  # the check has moved running statistics
         run = _Run(model, data, spec, masks or {}, moves, state, constant_lr_at)
@@ -132,6 +135,7 @@ class _Run:
         self.epoch, self.order = -1, torch.empty(0)
         self.per_epoch = -(-len(self.x) // spec.batch)
         self.loss = LOSSES[spec.loss]
+        self.changes = [parse(text) for text in spec.augment]
 
     def freeze(self) -> None:
         """Nothing moves but what the masks keep."""
@@ -145,7 +149,8 @@ class _Run:
         batch = self._batch(step)
         torch.default_generator.manual_seed(mixed_seed(self.spec.seed, step))
         self.optimizer.zero_grad(set_to_none=True)
-        output = forward(self.model, torch.index_select(self.x, 0, batch))
+        chosen = torch.index_select(self.x, 0, batch)
+        output = forward(self.model, augmented(chosen, self.changes, self.spec.seed, step))
         loss = self.loss(output, torch.index_select(self.y, 0, batch))
         backward(loss)
         self.masks.after_backward(step + 1)

@@ -33,6 +33,8 @@ class TrainingSpec:
     clip_norm: float | None = None
     seed: int = 0
     threads: int = 1
+    augment: tuple[str, ...] = ()
+    """How images are changed before each step, see `lottoc.training.augment`."""
 
     @staticmethod
     def from_options(options: Mapping[str, Any]) -> TrainingSpec:

@@ -17,7 +17,7 @@ RECIPES = sorted(
     for folder in ("examples", "tests/grammar/recipes")
     for path in (ROOT / folder).rglob("*.lotto")
 )
-KEYS = {key for shape in SHAPES.values() for key in (*shape.keys, *shape.planned)}
+KEYS = {key for shape in SHAPES.values() for key in shape.keys}
 _KINDS = {
     **dict.fromkeys(("EMIT", "PARAM", "MASK", "REQUIRE", "IMPORT"), "keyword"),
     **dict.fromkeys(("NUMBER", "PERCENT", "RANGE", "RATIO"), "number"),
