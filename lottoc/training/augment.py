@@ -11,12 +11,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Protocol
 
-import numpy as np
-
 from lottoc.diagnostics import input_error
 from lottoc.fields import at_least
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
 
 _STREAM = 0x617567
@@ -97,6 +96,8 @@ def augmented(
     """A step's batch, changed in the order of `changes`; without any it is the batch itself."""
     if not changes:
         return images
+    import numpy as np
+
     rng = np.random.Generator(np.random.PCG64([_STREAM, seed, step]))
     for change in changes:
         images = change(images, rng)
