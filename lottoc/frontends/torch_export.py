@@ -65,7 +65,7 @@ def export_module(
     program = _exported(model, sample, tuple(open), output)
     names, used = aliases(model), _used_parameters(program)
     layers = {parameter_of(layer.name, names): layer for layer in signature}
-    _optimize(program, {n: names[n] for n, layer in layers.items() if layer.kind != "conv"})
+    _optimize(program, {name: names[name] for name in layers})
     proto = program.model_proto
     shapes = [
         end.type.tensor_type.shape.dim for end in (proto.graph.input[0], proto.graph.output[0])
@@ -128,14 +128,15 @@ def _exported(
 def _optimize(program: torch.onnx.ONNXProgram, names: Mapping[str, Sequence[str]]) -> None:
     """What the exporter would do by itself, but for the weights of `names`, which stay whole."""
     from onnxscript.rewriter import rewrite
-    from onnxscript.rewriter.rules.common import fuse_batchnorm_into_gemm_rule
+    from onnxscript.rewriter.rules import common
 
+    merging = [common.fuse_batchnorm_into_gemm_rule, common.fuse_batchnorm_into_conv_rule]
     try:
         with silence(), fixed_threads(1):
             hidden = hide_weights(program.model.graph, (n for all in names.values() for n in all))
             program.optimize()
             show_weights(program.model.graph, hidden, names)
-            rewrite(program.model, [fuse_batchnorm_into_gemm_rule])
+            rewrite(program.model, merging)
     except Exception as error:  # as above
         raise export_failed(error) from error
 

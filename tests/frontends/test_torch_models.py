@@ -24,6 +24,7 @@ from lottoc.training.module import load_model
 
 NETS = textwrap.dedent(
     """
+    import copy
     import torch
     from torch import nn
     import torch.nn.functional as F
@@ -42,6 +43,18 @@ NETS = textwrap.dedent(
         def forward(self, x):
             x = F.relu(self.bn(self.a(x)))
             return self.head(F.relu(self.b(x)).mean((2, 3)))
+
+    class Copies(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.a, self.bn = nn.Conv2d(3, 3, 3, padding=1), nn.BatchNorm2d(3)
+            self.b, self.c = copy.deepcopy(self.a), copy.deepcopy(self.a)
+            self.fc, self.bn1 = nn.Linear(3, 3), nn.BatchNorm1d(3)
+            self.head = copy.deepcopy(self.fc)
+
+        def forward(self, x):
+            x = torch.tanh(self.c(self.bn(self.b(torch.tanh(self.a(x))))))
+            return self.head(self.bn1(self.fc(x.mean((2, 3)))))
 
     class Normed(nn.Module):
         def __init__(self):
@@ -95,7 +108,14 @@ NETS = textwrap.dedent(
     not_callable = 5
     """
 )
-SHAPES = {"lenet": (12,), "Conv": (3, 8, 8), "Normed": (12,), "Block": (32,), "Tied": (12,)}
+SHAPES = {
+    "lenet": (12,),
+    "Conv": (3, 8, 8),
+    "Copies": (3, 5, 5),
+    "Normed": (12,),
+    "Block": (32,),
+    "Tied": (12,),
+}
 
 
 @pytest.fixture(scope="module")

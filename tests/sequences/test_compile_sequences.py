@@ -16,8 +16,11 @@ import lottoc
 from lottoc.adapters.file import load
 from lottoc.backends.onnx.contents import inspect
 from lottoc.cli import app
+from lottoc.frontends.data import Arrays
 from lottoc.frontends.torch_model import open_torch
 from lottoc.signature import parameter_of
+from lottoc.training.loop import train
+from lottoc.training.spec import TrainingSpec
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "sequences"
 
@@ -169,6 +172,31 @@ def test_attached(folder: Path, name: str, method: str) -> None:
         weight = named[parameter_of(layer, named)].detach()
         assert not weight[~mask].any()
         assert weight[mask].any()
+
+
+@pytest.mark.parametrize("name", ["lstm", "transformer"])
+def test_a_training_cut_in_two_is_the_same(name: str) -> None:
+    model, (x, y) = open_torch(EXAMPLES / "sequences.py", name), images(64, 0)
+    data = Arrays(x.astype(np.float32) / 255, y)
+    spec = TrainingSpec(optimizer="adam", lr=1e-3, batch=16, steps=8)
+    draw, start = np.random.default_rng(1), model.initial_state(0)
+    masks = {layer.name: draw.random(layer.shape) < 0.5 for layer in model.signature()}
+    whole = train(model.build(0), start, data, spec, start=0, stop=8, masks=masks)
+    half = train(model.build(0), start, data, spec, start=0, stop=4, masks=masks)
+    rest = train(model.build(0), half, data, spec, start=4, stop=8, masks=masks, optimizer="keep")
+    assert whole.arrays.keys() == rest.arrays.keys()
+    assert all(np.array_equal(whole.arrays[key], rest.arrays[key]) for key in whole.arrays)
+
+
+def test_an_lstm_that_forgets_its_input(folder: Path) -> None:
+    (folder / "r.lotto").write_text("""
+        model net { source = torch("sequences.py:lstm") }
+        data d { train = npz("../lenet/mnist.npz", x = "x_train", y = "y_train") }
+        ticket t { layers = "*weight_ih*"  sparsity = 100%  on_collapse = error }
+        emit onnx "m.onnx" { ticket = t }
+    """)
+    result = CliRunner().invoke(app, ["compile", "r.lotto", "-o", "out", "-q"])
+    assert (result.exit_code, "layer-collapse" in result.output) == (2, True), result.output
 
 
 BY_HAND = """

@@ -74,6 +74,16 @@ def test_scores_are_those_of_linear_layers(criterion: str, kind: str) -> None:
         np.testing.assert_allclose(found[name], whole, rtol=1e-6, atol=1e-10 * np.abs(whole).max())
 
 
+@pytest.mark.parametrize("criterion", ["snip", "grasp"])
+def test_single_precision_takes_other_kernels(criterion: str) -> None:
+    names = list(gates_of("lstm"))
+    found = STATISTICS[criterion].gather(network(Recurrent().float()), names)
+    expected = STATISTICS[criterion].gather(network(Recurrent()), names)
+    for name in names:
+        scale = np.abs(expected[name]).max()
+        np.testing.assert_allclose(found[name], expected[name], rtol=1e-2, atol=1e-3 * scale)
+
+
 def test_there_is_no_flow_through_gates() -> None:
     with pytest.raises(InputError) as caught:
         Flow().gather(network(Recurrent()), ["head"])
