@@ -100,9 +100,9 @@ def cells(
         backend.emit(model, paths["groups"], lambda _: mask, format="groups")
         layer(weight, bias, folder / "one.onnx", batch=1)
         paths["fixed"] = folder / "fixed.onnx"
-        backend.emit(
-            open_onnx(folder / "one.onnx"), paths["fixed"], lambda _: mask, format="groups"
-        )
+        one, work = open_onnx(folder / "one.onnx"), Workload(batches=(1,))
+        (report,) = backend.emit(one, folder / "auto one.onnx", lambda _: mask, workload=work)
+        backend.emit(one, paths["fixed"], lambda _: mask, format="groups")
         for threads in (1,) if quick else (1, 2):
             wanted = (weight * mask, bias)
             for cell in with_threads(threads, measured, paths, wanted, 5 if quick else 21):
@@ -113,6 +113,7 @@ def cells(
                     "sparsity": sparsity,
                     "threads": threads,
                     "auto": stored[cell["batch"]],
+                    **({"auto fixed": report.format} if cell["batch"] == 1 else {}),
                     **cell,
                 }
 
@@ -189,6 +190,9 @@ def main() -> None:
         "least_auto": min(cell["speedup"]["auto"] for cell in found),
         "least_auto_grouped": min(
             cell["speedup"]["auto"] for cell in found if cell["auto"] == "groups"
+        ),
+        "least_auto_fixed_grouped": min(
+            cell["speedup"]["fixed"] for cell in found if cell.get("auto fixed") == "groups"
         ),
         "least_dense_again": min(cell["speedup"]["again"] for cell in found),
         "least_groups": {
