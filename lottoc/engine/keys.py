@@ -16,7 +16,12 @@ from lottoc.ir import lotto
 from lottoc.ir.types import LayerMaskType
 
 SEMANTICS = 2
-"""Raise this when an operation comes to mean something else, so that old results are not found."""
+"""Raise this when operations come to mean something else, so that old results are not found."""
+
+_CHANGED: dict[type[Operation], int] = {
+    lotto.ReconstructOp: 1,  # least squares under groups
+}
+"""The same for one operation alone."""
 
 _NOT_MEANING: dict[type[Operation], set[str]] = {
     lotto.ModelOp: {"model", "path", "function", "layers"},  # the digest covers them
@@ -47,7 +52,8 @@ class Keys:
         properties = {k: str(v) for k, v in op.properties.items() if k not in ignored}
         if isinstance(op, arith.ConstantOp):
             properties |= {k: str(v) for k, v in op.attributes.items()}
-        text = [f"lottoc {SEMANTICS}", op.name]
+        changed = _CHANGED.get(type(op))
+        text = [f"lottoc {SEMANTICS}", op.name if changed is None else f"{op.name} {changed}"]
         text += [f"{key} = {properties[key]}" for key in sorted(properties)]
         text += [f"-> {pattern}" for pattern in _patterns(op)]
         text += [f"{self._known[_owner(v)]}#{_index(v)}" for v in op.operands]

@@ -33,6 +33,8 @@ class Factor:
     damping: float
     dead: NDArray[np.bool_]
     """Inputs that were zero throughout."""
+    added: NDArray[np.float64]
+    """What damping added to the diagonal of H."""
 
     @property
     def size(self) -> int:
@@ -74,7 +76,8 @@ def inverse_factor(
     scale = mean if mean > 0 else 1.0
     while damping <= _MOST_DAMPING:
         turned = _turned(hessian, order)
-        np.einsum("ii->i", turned)[:] += (damping * scale + dead * scale)[::-1]
+        added = damping * scale + dead * scale
+        np.einsum("ii->i", turned)[:] += added[::-1]
         try:
             with one_thread_a_call():
                 _cholesky(turned)
@@ -84,7 +87,7 @@ def inverse_factor(
         except np.linalg.LinAlgError:
             damping = 10 * damping if damping else LEAST_DAMPING
             continue
-        return Factor(factor, damping, dead)
+        return Factor(factor, damping, dead, added)
     raise SingularHessian
 
 
