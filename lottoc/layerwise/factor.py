@@ -33,7 +33,7 @@ class Factor:
     damping: float
     dead: NDArray[np.bool_]
     """Inputs that were zero throughout."""
-    added: NDArray[np.float64]
+    added: NDArray[np.floating]
     """What damping added to the diagonal of H."""
 
     @property
