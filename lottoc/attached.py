@@ -240,6 +240,9 @@ class _OneModel:
     def signature(self, *_: Any) -> tuple[Signature, str]:
         return self.signature_, _OWN
 
+    def open_inputs(self, path: Path) -> list[str]:
+        return []
+
     def best(self, rank: Rank, models: Mapping[str, Model], data: Data) -> str:
         return rank.models[0]
 

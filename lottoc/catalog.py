@@ -73,6 +73,15 @@ class Catalog:
         model = open_onnx(path)
         return model.signature, model.digest if self.deep else ""
 
+    def open_inputs(self, path: Path) -> list[str]:
+        """Inputs of an ONNX file whose shape is open in more than the number of examples."""
+        from lottoc.frontends.onnx_file import OnnxFile
+        from lottoc.frontends.onnx_places import open_inputs
+
+        file = OnnxFile(path)
+        with file.damage_is_an_error():
+            return open_inputs(file)
+
     def _torch(self, path: Path, function: str) -> tuple[Signature | None, str]:
         from lottoc.frontends.torch_digest import torch_digest
 

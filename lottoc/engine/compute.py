@@ -15,7 +15,7 @@ from xdsl.dialects import arith
 from xdsl.ir import Operation
 
 from lottoc.criteria import criterion_class
-from lottoc.engine import choose, networks, subset
+from lottoc.engine import choose, flops, networks, subset
 from lottoc.engine.bench import Bench, Value
 from lottoc.engine.models import DataPart, DataSet, layer_of, model_op
 from lottoc.fields import build
@@ -129,6 +129,8 @@ STORED: Mapping[type[Operation], Callable[[Any, Value, Bench], list[Any]]] = {
     lotto.EvaluateOp: networks.evaluate,
     lotto.ProxyOp: networks.proxy,
     lotto.MeasureOp: networks.measure,
+    lotto.PlacesOp: flops.places,
+    lotto.FlopsOp: flops.flops,
     lotto.WiringOp: networks.wiring,
     mask.RepairOp: choose.repair,
     mask.KeepOp: choose.keep,

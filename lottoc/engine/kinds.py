@@ -147,6 +147,10 @@ def kind_of(op: Operation) -> Kind | None:
             return STATE if model_op(op.model).source.data == "torch" else None
         case lotto.EvaluateOp() | lotto.MeasureOp() | lotto.ProxyOp() | lotto.ApproximationOp():
             return NUMBERS
+        case lotto.FlopsOp():
+            return NUMBERS
+        case lotto.PlacesOp():
+            return STATISTIC
         case mask.OrderOp():
             return ORDERS
         case lotto.SubsetSumOp():

@@ -36,6 +36,7 @@ from lottoc.ir.amounts import (
     check_seed,
 )
 from lottoc.ir.lotto_algebra import BINARY, AndOp, NotOp, OrOp, ShuffleOp, SubOp, XorOp
+from lottoc.ir.lotto_flops import FlopsOp, PlacesOp
 from lottoc.ir.lotto_outcome import (
     COMPARISONS,
     ControlOp,
@@ -59,6 +60,7 @@ from lottoc.ir.types import (
     LayerAttr,
     MasksType,
     ModelType,
+    PlacesType,
     ScoresType,
     StatisticsType,
     WeightsType,
@@ -86,6 +88,7 @@ __all__ = [
     "EmitOp",
     "EvaluateOp",
     "FindOp",
+    "FlopsOp",
     "GatherOp",
     "GraftOp",
     "InitOp",
@@ -97,6 +100,7 @@ __all__ = [
     "ObserveOp",
     "OrOp",
     "PartOp",
+    "PlacesOp",
     "ProxyOp",
     "PruneOp",
     "RankOp",
@@ -357,6 +361,8 @@ LottoDialect = Dialect(
         RepairOp,
         EvaluateOp,
         MeasureOp,
+        PlacesOp,
+        FlopsOp,
         RequireOp,
         CheckSignalOp,
         ObserveOp,
@@ -374,6 +380,7 @@ LottoDialect = Dialect(
         ScoresType,
         StatisticsType,
         WiringType,
+        PlacesType,
         DataType,
         LayerAttr,
     ],

@@ -80,6 +80,13 @@ class WiringType(_OfModel):
 
 
 @irdl_attr_definition
+class PlacesType(_OfModel):
+    """At how many places of an example a network uses each of its weights."""
+
+    name = "lotto.places"
+
+
+@irdl_attr_definition
 class DataType(ParametrizedAttribute, TypeAttribute):
     """A data set."""
 

@@ -13,6 +13,7 @@ from lottoc.ir.types import (
     DataType,
     MasksType,
     ModelType,
+    PlacesType,
     ScoresType,
     StatisticsType,
     WeightsType,
@@ -28,6 +29,7 @@ MASKS = ParamAttrConstraint(MasksType, (_M,))
 SCORES = ParamAttrConstraint(ScoresType, (_M,))
 STATISTICS = ParamAttrConstraint(StatisticsType, (_M,))
 WIRING = ParamAttrConstraint(WiringType, (_M,))
+PLACES = ParamAttrConstraint(PlacesType, (_M,))
 DATA = eq(DataType())
 NUMBER = eq(Float64Type())
 
@@ -47,9 +49,11 @@ def check_values(metrics: ArrayAttr[StringAttr], values: Sequence[SSAValue]) -> 
         raise VerifyException(f"{len(values)} values for the metrics {metrics}")
 
 
+_WHOLE = ModelType | WeightsType | MasksType | ScoresType | StatisticsType | WiringType | PlacesType
+
+
 def model_of(value: SSAValue | Attribute) -> str:
     """The name of the model that a whole-network value belongs to."""
     kind = value.type if isinstance(value, SSAValue) else value
-    whole = ModelType | WeightsType | MasksType | ScoresType | StatisticsType | WiringType
-    assert isinstance(kind, whole)
+    assert isinstance(kind, _WHOLE)
     return kind.model.data

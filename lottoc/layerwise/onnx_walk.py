@@ -8,7 +8,7 @@ node runs once, and of the weights no more is loaded than those of one piece.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -124,6 +124,14 @@ class OnnxWalk:
             wanted = set(self.model.file.outputs) - self.tensors.keys()
             for handle in self._run(0, len(self.nodes), alive, wanted, scratch):
                 yield {name: scratch.get(handle)[name] for name in wanted}
+
+    def shapes(self, batch: Batch, values: Collection[str]) -> dict[str, tuple[int, ...]]:
+        """The shapes of some values that the network makes of a batch, in one run of it."""
+        with Scratch() as scratch:
+            alive = [scratch.keep(batch)]
+            (handle,) = self._run(0, len(self.nodes), alive, set(values), scratch)
+            found = scratch.get(handle)
+            return {name: found[name].shape for name in values}
 
     def _run(
         self, start: int, stop: int, alive: list[int], wanted: set[str], scratch: Scratch

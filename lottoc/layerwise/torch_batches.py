@@ -19,12 +19,13 @@ _NUMBERS = 1 << 18
 
 def torch_batches(data: Arrays | InputsSource | TextSource) -> list[Batch]:
     """Raises `InputError`: model-data-shape, and what reading the data raises."""
-    x = _examples(data)
+    x = examples_of(data)
     size = max(1, _NUMBERS // max(1, x[0].size))
     return [{INPUT: x[start : start + size]} for start in range(0, len(x), size)]
 
 
-def _examples(data: Arrays | InputsSource | TextSource) -> NDArray[Any]:
+def examples_of(data: Arrays | InputsSource | TextSource) -> NDArray[Any]:
+    """The examples of a split as the network takes them, along axis 0; raises as above."""
     if isinstance(data, Arrays):
         return data.x
     if isinstance(data, TextSource):

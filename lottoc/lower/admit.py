@@ -113,6 +113,8 @@ class _Check:
                 self._split(op, op.data, op.split.data)
                 setting = self._build(op, _Setting, op.training)
                 self._known(op, setting, loss=LOSSES)
+            case lotto.PlacesOp():
+                self._places(op)
             case lotto.SignsOp():
                 self._torch(op, op.weights)
             case lotto.GatherOp():
@@ -220,6 +222,24 @@ class _Check:
         source = self.sources.get(lotto.model_of(op.weights), "torch")
         if op.metric.data not in SOURCES.get(cast(SourceKind, source), ()):
             self._wrong(op, f"{op.metric.data} is not measured of a model of {source}")
+
+    def _places(self, op: lotto.PlacesOp) -> None:
+        if op.data is not None and op.split is not None:
+            self._split(op, op.data, op.split.data)
+            return
+        name = lotto.model_of(op.model)
+        source, said = self.sources.get(name), ""
+        if source == "onnx" and isinstance(op.model.owner, lotto.ModelOp):
+            try:
+                said = ", ".join(self.catalog.open_inputs(Path(op.model.owner.path.data)))
+            except InputError:
+                return  # which the model itself has told
+            said = f"input {said} is open" if said else ""
+        elif source in SOURCES:
+            said = f"a model of {source} says no shape"
+        if said:
+            help = ('add  sampled from %data {split = "train"}',)
+            self._wrong(op, f'the places of "{name}" want an example: {said}', help)
 
     def _split(self, op: Operation, data: SSAValue, name: str) -> None:
         known = self.splits.get(data)

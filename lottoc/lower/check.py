@@ -13,6 +13,7 @@ from lottoc.grammar import syntax
 from lottoc.lower.blocks import SHAPES, known_blocks
 from lottoc.lower.emits import check_emit
 from lottoc.lower.expressions import Expressions, made_from_themselves
+from lottoc.lower.flops import hindrance
 from lottoc.lower.imports import bring_in, used
 from lottoc.lower.program import (
     SOURCES,
@@ -257,6 +258,11 @@ class _Checker:
             )
         )
         expressions.source = lambda name: models[found[name].model].source
+        expressions.uncounted = lambda name: (
+            hindrance(found[name], models[found[name].model], data, self.catalog)
+            if name in found
+            else ""
+        )
         requirements = tuple(
             r
             for i in self.items

@@ -28,8 +28,7 @@ from lottoc.lower.sanity import control_name
 from lottoc.lower.split_blocks import ticket_name
 
 EVALUATED = ("accuracy", "loss", "perplexity")
-METRICS = ("accuracy", "loss", "perplexity", "sparsity", "params")
-PLANNED_METRICS = ("flops",)
+METRICS = ("accuracy", "loss", "perplexity", "sparsity", "params", "flops")
 _DROP = "for example  checks.shuffle.drop(snip)"
 _SIGNS = ("+", "-", "*", "/")
 
@@ -48,6 +47,8 @@ class Expressions:
     """Whether a ticket has a model and test data that a metric can be measured with."""
     source: Callable[[str], SourceKind] = lambda ticket: "torch"
     """Where a ticket's model comes from."""
+    uncounted: Callable[[str], str] = lambda ticket: ""
+    """Why the work of a ticket's network on an example cannot be counted, if that is so."""
 
     def mask(self, value: syntax.Value, inside: tuple[str, ...] = ()) -> MaskExpression | None:
         """`winning.mask`, `a.mask & b.mask`, `shuffle(winning)`, or the name of either."""
@@ -187,14 +188,19 @@ class Expressions:
         if ticket not in self.tickets:
             self.reader.unknown(ticket, self.tickets, "ticket", value.base.span)
             return None
-        if value.name in PLANNED_METRICS:
-            self.reader.not_yet(f'the metric "{value.name}"', value.name_span)
-            return None
         if value.name not in METRICS:
             self.reader.unknown(value.name, METRICS, "metric", value.name_span)
             return None
         if value.name in EVALUATED and not self.evaluated(ticket, value.name):
             self._not_evaluated(ticket, value)
+            return None
+        if value.name == "flops" and (reason := self.uncounted(ticket)):
+            self.reader.findings.error(
+                "flops-needs-data",
+                f"the multiply-adds of an example cannot be counted: {reason}",
+                Label(value.span, "needs an example"),
+                help="add a data block: its first example says how large examples are",
+            )
             return None
         return Metric(ticket, value.name)
 

@@ -22,7 +22,15 @@ from lottoc.ir import lotto
 from lottoc.ir.place import at as place
 from lottoc.ir.place import labels
 from lottoc.ir.plain import Plain, string_array, to_dictionary
-from lottoc.ir.types import DataType, LayerAttr, ModelType, WeightsType, WiringType
+from lottoc.ir.types import (
+    DataType,
+    LayerAttr,
+    ModelType,
+    PlacesType,
+    WeightsType,
+    WiringType,
+)
+from lottoc.lower.flops import example_of
 from lottoc.lower.program import (
     SOURCES,
     Data,
@@ -224,6 +232,20 @@ class Given:
                 result_types=[WiringType(ticket.model)],
             )
         )
+
+    def places(self, ticket: Ticket) -> SSAValue:
+        """Where an example uses the weights of the ticket's model; equal ones become one later."""
+        example = example_of(ticket, self.program.data)
+        properties = {} if example is None else {"split": StringAttr(example[1])}
+        op = lotto.PlacesOp.build(
+            operands=[
+                self.model(ticket.model),
+                None if example is None else self.dataset(example[0]),
+            ],
+            properties=properties,
+            result_types=[PlacesType(ticket.model)],
+        )
+        return self.add(op)
 
 
 def _unknown_channels(model: Model, ticket: Ticket) -> RecipeError:

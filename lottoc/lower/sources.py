@@ -38,6 +38,9 @@ class Catalog(Protocol):
         Raises `InputError` where the file is missing or damaged.
         """
 
+    def open_inputs(self, path: Path) -> list[str]:
+        """Inputs of an ONNX file whose shape only an example tells; raises `InputError`."""
+
     def best(self, rank: Rank, models: Mapping[str, Model], data: Data) -> str:
         """The model that a rank puts first; a check that measures nothing takes any."""
 

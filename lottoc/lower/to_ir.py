@@ -18,6 +18,7 @@ from lottoc.diagnostics import Findings, InputError
 from lottoc.ir import lotto
 from lottoc.ir.plain import Plain, string_array, to_dictionary
 from lottoc.ir.types import WeightsType
+from lottoc.lower import contracts
 from lottoc.lower.given import DataCatalog, integer
 from lottoc.lower.program import (
     Arithmetic,
@@ -121,16 +122,13 @@ class _Recipe(Lowering):
         return has_test and bool(self.evaluated(ticket))
 
     def _named(self, name: str) -> bool:
-        def uses(number: Number) -> bool:
-            match number:
-                case Metric(ticket=ticket):
-                    return ticket == name
-                case Arithmetic(left=left, right=right):
-                    return uses(left) or uses(right)
-            return False
-
-        required = any(uses(r.left) or uses(r.right) for r in self.program.requirements)
+        required = any(metric.ticket == name for metric in self._required())
         return required or any(name in (e.ticket, *e.swaps) for e in self.program.emits)
+
+    def _required(self) -> set[Metric]:
+        """What contracts ask of tickets."""
+        sides = [side for r in self.program.requirements for side in (r.left, r.right)]
+        return {metric for side in sides for metric in contracts.metrics(side)}
 
     def _check_signal(self, name: str) -> None:
         """Tickets that are shipped are looked at, and those that say what to do."""
@@ -151,6 +149,8 @@ class _Recipe(Lowering):
     def _report(self, name: str) -> None:
         ticket, values = self.program.tickets[name], self.ticket(name)
         names = ["sparsity", *(self.evaluated(ticket) if self._shown(ticket) else ())]
+        required = self._required()
+        names += [metric for metric in ("params", "flops") if Metric(name, metric) in required]
         metrics = [self.metric(Metric(name, metric)) for metric in names]
         self.ops.append(
             lotto.TicketOp.build(

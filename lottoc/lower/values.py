@@ -243,6 +243,9 @@ class Lowering(Given):
         ticket, values = self.program.tickets[metric.ticket], self.ticket(metric.ticket)
         if metric.name in lotto.EVALUATED:
             return self.evaluation(ticket, values, metric.name)
+        if metric.name == "flops":
+            masks = None if adapts(self.program, ticket) else values.masks
+            return lotto.FlopsOp.build(operands=[self.places(ticket), masks], result_types=[f64])
         name = {"metric": StringAttr(metric.name)}
         if values.masks is None:
             dense = self.program.models[ticket.model].signature

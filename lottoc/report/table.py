@@ -1,4 +1,4 @@
-"""The table at the end of a compile: ticket, sparsity, accuracy or perplexity, file size."""
+"""The table at the end of a compile: ticket, sparsity, accuracy or perplexity, work, file size."""
 
 from __future__ import annotations
 
@@ -25,7 +25,8 @@ def outcome_table(tickets: Sequence[TicketRow], artefacts: Sequence[Artefact]) -
     table.add_column("ticket")
     texts = any("perplexity" in row.metrics for row in tickets)
     measured, show = ("perplexity", _number) if texts else ("accuracy", _share)
-    for heading in ("sparsity", measured, "file", "of dense"):
+    counted = ["flops"] if any("flops" in row.metrics for row in tickets) else []
+    for heading in ("sparsity", measured, *counted, "file", "of dense"):
         table.add_column(heading, justify="right")
     for row in tickets:
         if row.name.count(".") > 1:  # a control of a sanity block, which has a table of its own
@@ -36,6 +37,7 @@ def outcome_table(tickets: Sequence[TicketRow], artefacts: Sequence[Artefact]) -
                 row.name if index == 0 else "",
                 _share(row, "sparsity") if index == 0 else "",
                 show(row, measured) if index == 0 else "",
+                *(_count(row, metric) if index == 0 else "" for metric in counted),
                 f"{artefact.path} {_size(artefact.bytes)}" if artefact else "–",
                 f"{artefact.bytes / artefact.dense_bytes:.1%}" if artefact else "–",
             )
@@ -129,6 +131,17 @@ def _share(row: TicketRow, metric: str) -> str:
 
 def _number(row: TicketRow, metric: str) -> str:
     return f"{row.metrics[metric]:.4g}" if metric in row.metrics else "–"
+
+
+def _count(row: TicketRow, metric: str) -> str:
+    """A number of multiply-adds, three or four digits of it."""
+    if metric not in row.metrics:
+        return "–"
+    number = row.metrics[metric]
+    for unit, size in (("G", 1e9), ("M", 1e6), ("K", 1e4)):
+        if number >= size:
+            return f"{number / (1e3 if unit == 'K' else size):.4g} {unit}"
+    return f"{number:.0f}"
 
 
 def _size(count: int) -> str:
