@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterator, Sequence
 from lottoc.diagnostics import Findings, Label, source_order
 from lottoc.grammar import syntax
 from lottoc.lower.contracts import contract, metrics
+from lottoc.lower.flops import example_of
 from lottoc.lower.imports import nodes
 from lottoc.lower.program import Program, tickets_of
 from lottoc.masks.patterns.rows import Rows
@@ -66,6 +67,7 @@ def _unused_blocks(own: Sequence[syntax.Item], program: Program, findings: Findi
     used |= {n for s in program.stabilities.values() for n in (s.model, s.data, s.training)}
     used |= {name for search in program.searches for name in (search.data, search.training)}
     used |= {emit.data for emit in program.emits}
+    used |= {counted[0] for counted in _counted(program)}
     trainable = any(model.source == "torch" for model in program.models.values())
     for item in _blocks(own, "model", "data", "training"):
         if item.name not in used:
@@ -75,6 +77,15 @@ def _unused_blocks(own: Sequence[syntax.Item], program: Program, findings: Findi
                 item.name_span,
                 help=_NAME_IT if trainable or item.kind == "model" else _NOT_TRAINED,
             )
+
+
+def _counted(program: Program) -> Iterator[tuple[str, str]]:
+    """The data sets whose example the multiply-adds of contracts are counted on."""
+    for requirement in program.requirements:
+        for metric in (*metrics(requirement.left), *metrics(requirement.right)):
+            example = example_of(program.tickets[metric.ticket], program.data)
+            if metric.name == "flops" and example is not None:
+                yield example
 
 
 def _unused_masks(

@@ -5,6 +5,7 @@ import math
 
 import numpy as np
 import pytest
+import torch
 
 pytest.importorskip("transformers")
 
@@ -165,3 +166,37 @@ def test_perplexity_of_a_uniform_guess(model):
     """Logits that say nothing give the number of words."""
     zero = model.walk(lambda name: np.zeros((64, 32), np.float32) if name == "lm_head" else None)
     assert math.exp(zero.nll(BATCHES, lambda n: None)) == pytest.approx(64, rel=1e-5)
+
+
+def test_places_of_weights_are_tokens_and_nothing_is_read(saved, model, monkeypatch):
+    from lottoc.frontends.hf_places import hf_places
+
+    def seen(name):
+        def hook(module, given, output):
+            assert output.numel() == counted[name] * module.out_features
+
+        return hook
+
+    source = TextSource("text.txt", length=24, samples=0)
+    with monkeypatch.context() as patch:
+        patch.setattr(model.checkpoint, "get", lambda name: pytest.fail(f"{name} was read"))
+        counted = {name: float(found) for name, found in hf_places(model, source).items()}
+    assert counted == dict.fromkeys(names(model), 24)
+    handles = [
+        saved[0].get_submodule(name).register_forward_hook(seen(name)) for name in names(model)
+    ]
+    with torch.no_grad():
+        saved[0](input_ids=torch.from_numpy(IDS[:1]))
+    for handle in handles:
+        handle.remove()
+
+
+def test_a_text_that_decides_how_the_network_runs_has_no_places(model, monkeypatch):
+    from lottoc.frontends.hf_places import hf_places
+
+    def forward(input_ids, use_cache):
+        return model.module.lm_head(torch.ones(int(input_ids.sum()), 32))
+
+    monkeypatch.setattr(type(model.module), "forward", lambda self, **given: forward(**given))
+    error = code(lambda: hf_places(model, TextSource("text.txt", length=24, samples=0)))
+    assert error == "flops-unknown"

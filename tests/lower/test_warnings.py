@@ -136,7 +136,7 @@ def test_every_use_of_a_param_counts(use: str) -> None:
 METRICS = [
     Metric(ticket, name)
     for ticket in ("a", "dense")
-    for name in ("accuracy", "sparsity", "loss", "params", "collapsed")
+    for name in ("accuracy", "sparsity", "loss", "params", "flops", "collapsed")
 ]
 CONSTANTS = [-2.0, -0.5, 0.0, 0.01, 0.5, 0.9, 1.0, 2.0, 95.0, 300.0]
 NUMBERS = st.recursive(

@@ -71,7 +71,7 @@ rank nets { models = [net]   proxies = [synflow] }
         ('emit onnx "o" { format = ‸', "auto dense sparse packed", "a"),
         ('emit onnx "o" { target = "‸" }', "onnxruntime-cpu", "a"),
         ("require ‸", "a dense collapse", "net"),
-        ("require a.‸ >= 1", "accuracy loss sparsity params", "mask a"),
+        ("require a.‸ >= 1", "accuracy loss sparsity params flops", "mask a"),
         ("require collapse(‸", "a", "dense"),
         ("mask m = a.‸", "mask", "accuracy"),
         ('model n { source = onnx("‸") }', "net.onnx", "net.py data.npz"),

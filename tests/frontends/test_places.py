@@ -1,0 +1,263 @@
+"""At how many places weights are used, counted by hand and by torch's own counter."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from onnx import TensorProto, helper, numpy_helper, save
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from lottoc.diagnostics import InputError
+from lottoc.frontends.data import Arrays, InputsSource
+from lottoc.frontends.onnx_model import open_onnx
+from lottoc.frontends.onnx_places import onnx_places, open_inputs
+from lottoc.frontends.torch_layers import signature_of
+from lottoc.frontends.torch_places import narrowed, run_example, torch_places
+
+ROOT = Path(__file__).parents[2]
+
+
+def places(module: nn.Module, *shape: int) -> dict[str, Any]:
+    x = np.zeros((1, *shape), np.float32)
+    layers = [layer.name for layer in signature_of(module)]
+    found = torch_places(module, layers, lambda: run_example(module, x), "net.py")
+    return {name: array.tolist() for name, array in found.items()}
+
+
+def of(forward: Callable[..., torch.Tensor], **parts: nn.Module) -> nn.Module:
+    """A module of some parts, and what it does with them."""
+
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            for name, part in parts.items():
+                setattr(self, name, part)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return forward(self, x)
+
+    return Net()
+
+
+def test_a_linear_layer_of_a_vector_is_used_at_one_place() -> None:
+    net = nn.Sequential(nn.Linear(16, 8), nn.ReLU(), nn.Linear(8, 2))
+    assert places(net, 16) == {"0": 1, "2": 1}
+
+
+def test_convolutions_are_used_at_the_places_of_their_outputs() -> None:
+    net = nn.Sequential(
+        nn.Conv2d(4, 8, 3, stride=2),  # 9 x 11 -> 4 x 5
+        nn.Conv2d(8, 8, 3, padding=1, groups=8),  # -> 4 x 5
+        nn.Conv2d(8, 6, 1, groups=2),  # -> 4 x 5
+        nn.Conv2d(6, 6, 2, dilation=2, padding="valid"),  # -> 2 x 3
+        nn.BatchNorm2d(6),
+        nn.Flatten(),
+        nn.Linear(36, 3),
+    )
+    assert places(net, 4, 9, 11) == {"0": 20, "1": 20, "2": 20, "3": 6, "6": 1}
+    around = nn.Sequential(
+        nn.Conv1d(2, 2, 3, padding=1, padding_mode="circular"), nn.Conv1d(2, 1, 2)
+    )
+    assert places(around, 2, 10) == {"0": 10, "1": 9}
+    assert places(nn.Sequential(nn.Conv3d(1, 1, 2)), 1, 3, 4, 5) == {"0": 2 * 3 * 4}
+
+
+def test_a_linear_layer_on_a_sequence_is_used_at_its_tokens() -> None:
+    net = of(lambda m, x: m.b(m.a(x).mean(1)), a=nn.Linear(4, 4), b=nn.Linear(4, 2, bias=False))
+    assert places(net, 7, 4) == {"a": 7, "b": 1}
+
+
+def test_what_is_called_twice_counts_twice() -> None:
+    again = of(lambda m, x: m.a(m.a(x)), a=nn.Linear(4, 4))
+    assert places(again, 4) == {"a": 2}
+    shared = nn.Sequential(nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 4))
+    shared[2].weight = shared[0].weight
+    assert places(shared, 3, 4) == {"0": 6}
+
+
+def test_what_is_not_used_does_not_count() -> None:
+    assert places(of(lambda m, x: m.a(x), a=nn.Linear(4, 4), b=nn.Linear(4, 4)), 4) == {
+        "a": 1,
+        "b": 0,
+    }
+
+
+def test_a_weight_that_forward_multiplies_by_hand_counts() -> None:
+    def forward(m: Any, x: torch.Tensor) -> torch.Tensor:
+        y = torch.einsum("bti,oi->bto", x, m.a.weight)
+        return y @ m.b.weight.t().contiguous()
+
+    assert places(of(forward, a=nn.Linear(4, 5), b=nn.Linear(5, 3)), 7, 4) == {"a": 7, "b": 7}
+
+
+def test_of_a_tied_embedding_only_the_output_layer_counts() -> None:
+    net = of(lambda m, x: m.out(m.table(x.long())), table=nn.Embedding(10, 4), out=nn.Linear(4, 10))
+    net.table.weight = net.out.weight  # type: ignore[union-attr]
+    assert places(net, 5) == {"out": 5}
+
+
+def test_parts_of_a_weight_count_where_they_are_used() -> None:
+    attention = nn.MultiheadAttention(4, 2, batch_first=True)
+    crossed = of(lambda m, x: m.a(x[:, :3], x, x)[0], a=attention)
+    rows = [[3.0]] * 4 + [[7.0]] * 8  # queries of three tokens, keys and values of seven
+    assert places(crossed, 7, 4) == {"a.in_proj_weight": rows, "a.out_proj": 3}
+    alone = of(lambda m, x: m.a(x, x, x)[0], a=attention)
+    assert places(alone, 7, 4) == {"a.in_proj_weight": 7, "a.out_proj": 7}
+    columns = of(lambda m, x: x[..., :2] @ m.a.weight[:, :2].t(), a=nn.Linear(4, 3))
+    assert places(columns, 5, 4) == {"a": [[5, 5, 0, 0]]}
+
+
+@pytest.mark.parametrize(
+    "net",
+    [
+        of(lambda m, x: nn.functional.linear(x, m.a.weight / m.a.weight.norm()), a=nn.Linear(4, 4)),
+        of(lambda m, x: x @ (m.a.weight @ m.b.weight), a=nn.Linear(4, 4), b=nn.Linear(4, 4)),
+        of(lambda m, x: x @ (m.a.weight + 1), a=nn.Linear(4, 4)),
+    ],
+)
+def test_a_weight_that_is_computed_with_before_is_refused(net: nn.Module) -> None:
+    with pytest.raises(InputError) as error:
+        places(net, 4)
+    (said,) = error.value.diagnostics
+    assert said.code == "flops-unknown"
+    assert 'layer "a"' in said.message
+
+
+def test_a_batch_that_does_not_fit_is_told() -> None:
+    with pytest.raises(InputError) as error:
+        places(nn.Sequential(nn.Linear(4, 4)), 5)
+    assert error.value.diagnostics[0].code == "model-data-shape"
+
+
+def test_torch_counts_as_many() -> None:
+    """FlopCounterMode counts two operations for each multiply-add, those of attention too."""
+    nets: list[tuple[nn.Module, tuple[int, ...]]] = [
+        (
+            nn.Sequential(nn.Conv2d(3, 8, 3, 2, 1), nn.Conv2d(8, 8, 3, groups=4), nn.Flatten(2)),
+            (3, 12, 12),
+        ),
+        (nn.Sequential(nn.Linear(6, 9), nn.Linear(9, 5)), (4, 6)),
+    ]
+    for net, shape in nets:
+        found = places(net, *shape)
+        ours = sum(layer.size * found[layer.name] for layer in signature_of(net))
+        with torch.no_grad(), FlopCounterMode(display=False) as counter:
+            net.eval()(torch.zeros(1, *shape))
+        assert 2 * ours == counter.get_total_flops()
+
+
+def test_the_benchmark_counts_in_the_same_way() -> None:
+    spec = importlib.util.spec_from_file_location("dst", ROOT / "benchmarks" / "dst.py")
+    assert spec is not None
+    assert spec.loader is not None
+    dst = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(dst)
+    cases = (
+        ("lenet", "examples/lenet/lenet.py", "lenet_300_100", (784,)),
+        ("convnet", "examples/cifar/convnet.py", "convnet", (3, 32, 32)),
+    )
+    for name, path, function, shape in cases:
+        made = importlib.util.spec_from_file_location(name, ROOT / path)
+        assert made is not None
+        assert made.loader is not None
+        file = importlib.util.module_from_spec(made)
+        made.loader.exec_module(file)
+        net = getattr(file, function)()
+        found = places(net, *shape)
+        sizes = {layer.name: (layer.size, found[layer.name]) for layer in signature_of(net)}
+        assert sizes == dst.LAYERS[name]
+
+
+def test_equal_axes_are_told_once() -> None:
+    full = np.ones((3, 4))
+    assert narrowed(full).shape == ()
+    full[1] = 2
+    assert narrowed(full).tolist() == [[1], [2], [1]]
+    assert np.array_equal(np.broadcast_to(narrowed(full), full.shape), full)
+    full[0, 0] = 5
+    assert np.array_equal(narrowed(full), full)
+
+
+# --- ONNX
+
+
+def onnx_net(path: Path, batch: int | str = "n", length: int | str = 5) -> Path:
+    """[batch, length, 4] -> a (4 -> 6) twice the same, W @ x, and a convolution over the length."""
+    rng = np.random.default_rng(0)
+
+    def weight(name: str, *shape: int) -> Any:
+        return numpy_helper.from_array(rng.normal(size=shape).astype(np.float32), name)
+
+    weights = [
+        weight("a.weight", 4, 4),
+        weight("left.weight", 3, 4),
+        weight("conv.weight", 6, 1, 2),
+    ]
+    nodes = [
+        helper.make_node("MatMul", ["x", "a.weight"], ["once"]),
+        helper.make_node("MatMul", ["once", "a.weight"], ["twice"]),
+        helper.make_node("Transpose", ["twice"], ["turned"], perm=[0, 2, 1]),
+        helper.make_node("MatMul", ["left.weight", "turned"], ["y"]),  # [n, 3, length]
+        helper.make_node("Conv", ["y", "conv.weight"], ["z"], group=3, strides=[2]),
+    ]
+    shape = [batch, length, 4]
+    graph = helper.make_graph(
+        nodes,
+        "net",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)],
+        [helper.make_tensor_value_info("z", TensorProto.FLOAT, None)],
+        weights,
+    )
+    opsets = [helper.make_opsetid("", 17)]
+    save(helper.make_model(graph, opset_imports=opsets, ir_version=8), path)
+    return path
+
+
+def onnx_of(path: Path, data: Any = None) -> dict[str, float]:
+    return {name: float(found) for name, found in onnx_places(open_onnx(path), data).items()}
+
+
+def test_an_onnx_model_by_its_own_shapes(tmp_path: Path) -> None:
+    path = onnx_net(tmp_path / "net.onnx")
+    assert open_inputs(open_onnx(path).file) == []
+    assert onnx_of(path) == {"a": 10, "left": 5, "conv": 2}
+    bound = onnx_net(tmp_path / "bound.onnx", batch=3)
+    assert onnx_of(bound) == {"a": 10, "left": 5, "conv": 2}
+
+
+def test_an_onnx_model_by_an_example(tmp_path: Path) -> None:
+    path = onnx_net(tmp_path / "net.onnx", length="length")
+    assert open_inputs(open_onnx(path).file) == ["x [n, length, 4]"]
+    examples = np.zeros((3, 9, 4), np.float32)
+    expected = {"a": 18, "left": 9, "conv": 4}
+    assert onnx_of(path, Arrays(examples, np.zeros(3, np.int64))) == expected
+    np.savez(tmp_path / "x.npz", values=examples)
+    assert onnx_of(path, InputsSource(tmp_path / "x.npz", (("x", "values"),))) == expected
+
+
+def test_weights_of_an_onnx_model_that_are_cut_up_are_refused(tmp_path: Path) -> None:
+    path = onnx_net(tmp_path / "net.onnx")
+    import onnx
+
+    model = onnx.load(path)
+    for name, value in (("from", 0), ("to", 2), ("axis", 0)):
+        model.graph.initializer.append(numpy_helper.from_array(np.array([value]), name))
+    cut = helper.make_node("Slice", ["left.weight", "from", "to", "axis"], ["part"])
+    model.graph.node.insert(0, cut)
+    model.graph.node[4].input[0] = "part"
+    model.graph.node[5].input[1] = "twice.weight"
+    two = numpy_helper.from_array(np.ones((4, 1, 2), np.float32), "twice.weight")
+    model.graph.initializer.append(two)
+    model.graph.node[5].attribute[0].i = 2
+    save(model, path)
+    with pytest.raises(InputError) as error:
+        onnx_of(path)
+    (said,) = error.value.diagnostics
+    assert (said.code, '"left"' in said.message) == ("flops-unknown", True)
