@@ -114,6 +114,25 @@ def test_parts_of_a_weight_count_where_they_are_used() -> None:
     assert places(columns, 5, 4) == {"a": [[5, 5, 0, 0]]}
 
 
+@pytest.mark.parametrize("kind", [nn.LSTM, nn.GRU, nn.RNN])
+def test_a_recurrent_layer_is_used_at_every_step(kind: Any) -> None:
+    net = of(lambda m, x: m.a(x)[0], a=kind(4, 3, 2, batch_first=True, bidirectional=True))
+    found = places(net, 7, 4)
+    assert len(found) == 8
+    assert set(found.values()) == {7}
+
+
+def test_a_recurrent_cell_is_used_as_often_as_it_is_called() -> None:
+    def forward(m: Any, x: torch.Tensor) -> torch.Tensor:
+        state = x.new_zeros(len(x), 3)
+        for step in range(5):
+            state = m.a(x[:, step], state)
+        return state
+
+    cell = of(forward, a=nn.GRUCell(4, 3))
+    assert places(cell, 7, 4) == {"a.weight_ih": 5, "a.weight_hh": 5}
+
+
 @pytest.mark.parametrize(
     "net",
     [
