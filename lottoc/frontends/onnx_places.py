@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from lottoc.diagnostics import input_error
+from lottoc.diagnostics import InputError, input_error
 from lottoc.frontends import onnx_schema as schema
 from lottoc.frontends.onnx_file import OnnxFile
 from lottoc.frontends.onnx_model import OnnxModel
@@ -52,7 +52,7 @@ def _size(dim: Message) -> int | str:
 
 
 def onnx_places(model: OnnxModel, data: Any) -> dict[str, NDArray[np.float64]]:
-    """For each layer the number of places, a 0-dimensional array.
+    """For each layer a number, or an array that broadcasts to its weight.
 
     The network runs once, in onnxruntime, on the first example of `data`, the arrays of a split, or
     without data on ones of the shapes that the model itself says. A model that is bound to a number
@@ -62,15 +62,20 @@ def onnx_places(model: OnnxModel, data: Any) -> dict[str, NDArray[np.float64]]:
     """
     import numpy as np
 
+    from lottoc.frontends.onnx_parts import Parts
+    from lottoc.frontends.places import narrowed
     from lottoc.layerwise.onnx_batches import onnx_batches
 
-    made_by = {layer: _made(model, layer) for layer in model.weights}
+    whole = [layer for layer, weight in model.weights.items() if not weight.in_parts]
+    parts = Parts(model, [layer for layer in model.weights if layer not in set(whole)])
+    made_by = {layer: _made(model, layer) for layer in whole}
     batch = _ones(model) if data is None else onnx_batches(model, data, 1)[0]
     examples = max((array.shape[_BATCH] for array in batch.values() if array.ndim), default=1)
     values = {value for made in made_by.values() for value in made}
+    values |= {use.value for use in parts.uses}
     shapes = model.walk(lambda layer: None).shapes(batch, values)
     # of each product of a layer, a row of its weight makes as many numbers as it has places
-    return {
+    found = {
         layer: np.asarray(
             sum(math.prod(shapes[value]) for value in made)
             / (model.weights[layer].layer.shape[0] * examples),
@@ -78,25 +83,28 @@ def onnx_places(model: OnnxModel, data: Any) -> dict[str, NDArray[np.float64]]:
         )
         for layer, made in made_by.items()
     }
+    apart = parts.places(shapes)
+    return found | {layer: narrowed(array / examples) for layer, array in apart.items()}
 
 
 def _made(model: OnnxModel, layer: str) -> list[str]:
     """The values that are products with the weight of a layer."""
     weight = model.weights[layer]
     outside = {id(node) for node in model.file.nodes}
-    why = ""
-    if weight.in_parts:
-        why = "parts of its weight are multiplied by themselves"
-    elif not all(id(reader.node) in outside for reader in weight.readers):
-        why = "it is inside the body of an If, Loop or Scan"
-    if why:
-        raise input_error(
-            "flops-unknown",
-            f'the multiply-adds of layer "{layer}" cannot be counted: {why}',
-            file=str(model.path),
-            help=("compare  params  instead",),
-        )
+    if not all(id(reader.node) in outside for reader in weight.readers):
+        raise inside_body(model, layer)
     return [reader.node.outputs[0] for reader in weight.readers]
+
+
+def inside_body(model: OnnxModel, layer: str) -> InputError:
+    """What is in a body runs as often as its numbers say."""
+    return input_error(
+        "flops-unknown",
+        f'the multiply-adds of layer "{layer}" cannot be counted: it is inside the body of an '
+        "If, Loop or Scan",
+        file=str(model.path),
+        help=("compare  params  instead",),
+    )
 
 
 def _ones(model: OnnxModel) -> dict[str, NDArray[Any]]:

@@ -22,6 +22,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from lottoc.diagnostics import InputError, input_error
+from lottoc.frontends.places import narrowed
 from lottoc.training.forward import forward_failed
 from lottoc.training.module import layer_tensor, named_tensors
 
@@ -200,15 +201,6 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
             return found
         mine = parts.as_strided(weight.shape, weight.stride(), weight.storage_offset()).numpy()
         return narrowed(mine + found)
-
-
-def narrowed(places: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The same numbers, an axis along which they are equal being there once; none, if all are."""
-    for axis in range(places.ndim):
-        first = np.take(places, [0], axis)
-        if (places == first).all():
-            places = first
-    return places.reshape(()) if places.size == 1 else np.ascontiguousarray(places)
 
 
 def _storage(tensor: Tensor) -> int:

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from lottoc.cli import app
 from lottoc.engine.flops import count
-from lottoc.frontends.torch_places import narrowed
+from lottoc.frontends.places import narrowed
 from lottoc.masks.mask import Mask
 
 SHAPE = st.lists(st.integers(1, 5), min_size=2, max_size=4).map(tuple)
