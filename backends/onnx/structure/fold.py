@@ -12,7 +12,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from lottoc.backends.onnx.structure.layout import Twins
+from lottoc.backends.onnx.structure.layout import Layout, Twin, Twins
 from lottoc.backends.onnx.structure.operators import constant, integer
 from lottoc.backends.onnx.structure.replace import Constants
 
@@ -27,8 +27,10 @@ def fold_order(
     """
     source = node.inputs[0] if node.inputs else None
     twin = twins.only.get(source) if source is not None else None
-    axis = _input_axis(node)
-    if twin is None or twin.order is None or axis is None or twin.length != twin.channels:
+    if twin is None or twin.order is None or twin.length != twin.channels:
+        return None
+    axis = _input_axis(node, twin)
+    if axis is None:
         return None
     weight = node.inputs[1]
     if weight is None or weight.name in masked or len(weight.uses()) != 1:
@@ -45,16 +47,22 @@ def fold_order(
     return twins.put_right(replace(twin, order=None), node)
 
 
-def _input_axis(node: ir.Node) -> int | None:
-    """Which axis of its weight a layer sums over; None of other nodes, and of grouped layers."""
+def _input_axis(node: ir.Node, twin: Twin) -> int | None:
+    """Which axis of its weight a layer sums over the channels of `twin`.
+
+    None of other nodes, of grouped layers, and of layers that sum over the places of an image or a
+    sequence, of which there may be as many as channels.
+    """
     if node.domain not in ("", "ai.onnx") or len(node.inputs) < 2:
         return None
     weight = node.inputs[1]
     axes = len(weight.shape) if weight is not None and weight.shape is not None else 0
     if node.op_type == "Conv":
-        return 1 if integer(node, "group", 1) == 1 else None
+        in_front = twin.layout is Layout.PLAIN
+        return 1 if in_front and integer(node, "group", 1) == 1 else None
     if node.op_type == "MatMul":
-        return 0 if axes == 2 else None
+        behind = twin.layout is Layout.TURNED or twin.rank == 2
+        return 0 if behind and axes == 2 else None
     if node.op_type == "Gemm" and not integer(node, "transA", 0):
         return 1 if integer(node, "transB", 0) else 0
     return None

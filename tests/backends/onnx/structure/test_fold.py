@@ -155,3 +155,22 @@ def test_a_value_that_others_read_too_is_still_put_in_order_for_them() -> None:
     result = lower(proto, {"c0"}, {"c0"})
     assert [o.name for o in result.graph.output] == [x, y]
     same(proto, result, (1, 24), (4, 24))
+
+
+def test_layers_that_sum_over_places_get_channels_in_order() -> None:
+    """There are as many places as channels, so no shape tells one from the other."""
+    net = Network(np.random.default_rng(3))
+    x = net.node("Conv", "x", mixed(net, 32, 24, (1, 1)), net.bias(32), channels=32)
+    wide = net.constant(net.rng.standard_normal((32, 5)).astype(np.float32))
+    y = net.node("MatMul", net.node("Relu", x, channels=32), wide, channels=5)
+    image = net.proto({"x": ["batch", 24, 6, 32]}, {y: ["batch", 32, 6, 5]})
+    same(image, lower(image, {"c0"}, {"c0"}), (2, 24, 6, 32))
+
+    net = Network(np.random.default_rng(3))
+    mixed(net, 32, 24)
+    turned = net.constant(onnx.numpy_helper.to_array(net.tensors[-1]).T)
+    x = net.node("Relu", net.node("MatMul", "x", turned, channels=32), channels=32)
+    filters = net.constant(net.rng.standard_normal((5, 32, 1)).astype(np.float32))
+    y = net.node("Conv", x, filters, channels=5)
+    sequence = net.proto({"x": ["batch", 32, 24]}, {y: ["batch", 5, 32]})
+    same(sequence, lower(sequence, {turned}, {turned}), (2, 32, 24))
