@@ -8,14 +8,14 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lottoc.diagnostics import Diagnostic, InputError
+from lottoc.diagnostics import Diagnostic, InputError, LottoError
 from lottoc.engine.evaluate import Engine
 from lottoc.engine.models import model_op
 from lottoc.exported import Masks, dense_model, sample
@@ -142,7 +142,29 @@ def emit(
     folder: Path,
     progress: Progress,
 ) -> list[Artefact]:
-    """Write one artefact into the staging folder, read it back and verify it; `swaps` beside it."""
+    """Write one artefact into the staging folder, read it back and verify it; `swaps` beside it.
+
+    Errors name the artefact where they would name a staged file, which is gone when they are read.
+    """
+    try:
+        return _emit(op, swaps, engine, folder, progress)
+    except LottoError as error:
+        error.diagnostics = [_of_artefact(d, op.path.data, folder) for d in error.diagnostics]
+        raise
+
+
+def _of_artefact(found: Diagnostic, path: str, folder: Path) -> Diagnostic:
+    staged = found.file is not None and Path(found.file).resolve().is_relative_to(folder.resolve())
+    return replace(found, file=path) if staged else found
+
+
+def _emit(
+    op: lotto.EmitOp,
+    swaps: Sequence[lotto.SwapOp],
+    engine: Engine,
+    folder: Path,
+    progress: Progress,
+) -> list[Artefact]:
     if swaps:
         return _emit_core(op, swaps, engine, folder, progress)
     path = folder / op.path.data

@@ -43,7 +43,10 @@ class Flip:
 
 @dataclass(frozen=True)
 class Crop:
-    """Puts `padding` zeros around every image and cuts one of its own size out, anywhere."""
+    """Puts `padding` zeros around every image and cuts one of its own size out, anywhere.
+
+    There are fewer than an image is high or wide: something of it is always left.
+    """
 
     padding: int
 
@@ -73,7 +76,7 @@ AUGMENTS: Mapping[str, type[Flip] | type[Crop]] = {"flip": Flip, "crop": Crop}
 
 def parse(text: str) -> Change:
     """What `flip` or `crop(4)` means; raises `ValueError` for anything else."""
-    found = re.fullmatch(r"(\w+)(?:\((\d{1,9})\))?", text)
+    found = re.fullmatch(r"(\w+)(?:\((\d+)\))?", text)
     kind = AUGMENTS.get(found[1]) if found else None
     if found is None or kind is None:
         raise ValueError(f'there is no "{text}" of images, but {" and ".join(AUGMENTS)}')
@@ -104,11 +107,20 @@ def augmented(
     return images
 
 
-def check_images(shape: Sequence[int]) -> None:
-    """Raise `InputError` (augment-unsuited) for examples [n, …] that are no images."""
+def check_images(shape: Sequence[int], changes: Sequence[Change]) -> None:
+    """Raise `InputError` (augment-unsuited) for examples [n, …] that cannot be changed so."""
     if len(shape) != 4:
         raise input_error(
             "augment-unsuited",
             f"examples of shape {list(shape[1:])} are no images [channels, height, width]",
             help=("leave out augment, or give the data that shape",),
         )
+    _, _, height, width = shape
+    most = min(height, width) - 1
+    for change in changes:
+        if isinstance(change, Crop) and change.padding > most:
+            raise input_error(
+                "augment-unsuited",
+                f"{spelt(change)} may leave nothing of an image of {height} by {width}",
+                help=(f"write at most crop({most})" if most else "leave out crop",),
+            )

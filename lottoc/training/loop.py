@@ -84,7 +84,7 @@ def train(
     with fixed_threads(spec.threads):
         load_model(model, state)
         if spec.augment:
-            check_images(data.x.shape)
+            check_images(data.x.shape, [parse(text) for text in spec.augment])
         check_fit(model, data, spec.batch)
         load_model(model, state)  # the check has moved running statistics
         run = _Run(model, data, spec, masks or {}, moves, state, constant_lr_at)

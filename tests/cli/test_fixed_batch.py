@@ -87,6 +87,17 @@ def test_ir_says_so_and_is_checked(project: Path) -> None:
     assert "fixed is of emit onnx with one batch size" in output
 
 
+def test_an_error_names_the_artefact_and_no_file_that_is_gone(project: Path) -> None:
+    small = "values = int8   activations = int8 }"
+    last = 'emit onnx "auto.onnx" { ticket = thin   batch = fixed(1)   '
+    Path("r.lotto").write_text(RECIPE + last + small)
+    code, output = lottoc("compile", "r.lotto", "-o", "out", "--store", "store")
+    assert code == 3
+    assert "error[onnx-format]: no layer can multiply in int8" in output
+    assert "--> auto.onnx\n" in output
+    assert ".lottoc-" not in output
+
+
 @pytest.mark.parametrize(
     ("emit", "reason"),
     [

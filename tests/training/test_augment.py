@@ -102,3 +102,19 @@ def test_examples_that_are_no_images_are_refused() -> None:
     (found,) = caught.value.diagnostics
     assert found.code == "augment-unsuited"
     assert "[4] are no images" in found.message
+
+
+@pytest.mark.parametrize(("padding", "fits"), [(4, True), (5, False), (10**12, False)])
+def test_a_crop_that_may_leave_nothing_of_an_image_is_refused(padding: int, fits: bool) -> None:
+    spec = TrainingSpec(**{**vars(SPEC), "augment": ("flip", f"crop({padding})")})
+    model = net()
+    try:
+        train(model, state_of(model, None, 0), data(), spec, start=0, stop=1)
+    except InputError as error:
+        (found,) = error.diagnostics
+        assert not fits
+        assert found.code == "augment-unsuited"
+        assert f"crop({padding}) may leave nothing of an image of 6 by 5" in found.message
+        assert found.help == ("write at most crop(4)",)
+    else:
+        assert fits
