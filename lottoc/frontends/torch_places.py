@@ -94,7 +94,6 @@ _PRODUCTS: Mapping[Any, _Product] = {
     _ATEN.baddbmm: _Product((1, 2), _inner(1)),
     _ATEN.mv: _Product((0, 1), _inner(0)),
     _ATEN.addmv: _Product((1, 2), _inner(1)),
-    _ATEN.linear: _Product((0, 1), _inner(0)),
     _ATEN.convolution: _Product((0, 1), _convolved),
     _ATEN._convolution: _Product((0, 1), _convolved),
 }
@@ -131,9 +130,14 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __torch_dispatch__(
         self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Any = None
     ) -> Any:
-        made = func(*args, **(kwargs or {}))
         given = [t for t in tree_leaves((args, kwargs)) if isinstance(t, Tensor)]
         known = [t for t in given if _storage(t) in self.homes]
+        if known and func.namespace == "aten":
+            with self:  # in inference mode operators come that are made of others
+                made = func.decompose(*args, **(kwargs or {}))
+            if made is not NotImplemented:
+                return made
+        made = func(*args, **(kwargs or {}))
         if known:
             self._saw(func.overloadpacket, args, known, made)
         return made

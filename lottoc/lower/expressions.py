@@ -199,7 +199,7 @@ class Expressions:
                 "flops-needs-data",
                 f"the multiply-adds of an example cannot be counted: {reason}",
                 Label(value.span, "needs an example"),
-                help="add a data block: its first example says how large examples are",
+                help="add a data block, whose first example counts; of several, name the ticket's",
             )
             return None
         return Metric(ticket, value.name)

@@ -98,6 +98,17 @@ def test_a_weight_that_forward_multiplies_by_hand_counts() -> None:
     assert places(of(forward, a=nn.Linear(4, 5), b=nn.Linear(5, 3)), 7, 4) == {"a": 7, "b": 7}
 
 
+def test_inference_mode_and_narrow_types_change_nothing() -> None:
+    def forward(m: Any, x: torch.Tensor) -> torch.Tensor:
+        with torch.inference_mode():
+            y = m.b(m.a(x).transpose(1, 2))
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            return m.c(y)
+
+    net = of(forward, a=nn.Linear(4, 3), b=nn.Conv1d(3, 2, 2), c=nn.Linear(6, 5))
+    assert places(net, 7, 4) == {"a": 7, "b": 6, "c": 2}
+
+
 def test_of_a_tied_embedding_only_the_output_layer_counts() -> None:
     net = of(lambda m, x: m.out(m.table(x.long())), table=nn.Embedding(10, 4), out=nn.Linear(4, 10))
     net.table.weight = net.out.weight  # type: ignore[union-attr]
