@@ -28,7 +28,7 @@ def read_batch(reader: Reader, value: syntax.Value) -> Batch | None:
         ):
             size = reader.integer(value.arguments[0].value, least=1)
             return None if size is None else Batch((size,), fixed=True)
-        case syntax.Call():
+        case syntax.Call() | syntax.Name():
             help = "for example  batch = fixed(1)"
             reader.mismatch(value, "a batch size, or fixed(…) with one", help=help)
             return None

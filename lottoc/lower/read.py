@@ -19,6 +19,9 @@ from lottoc.methods.lab import Duration, TicketName
 
 T = TypeVar("T")
 
+LARGEST = (1 << 63) - 1
+"""Whole number."""
+
 STEP_HELP = "the step of a stability block stands in  imp(rewind = basin.step)  alone"
 
 _WHAT: dict[type, str] = {
@@ -102,7 +105,7 @@ class Reader:
         return None
 
     def integer(self, value: syntax.Value, *, least: int | None = None) -> int | None:
-        """A whole number, at least `least`."""
+        """A whole number of 64 bits, as IR has them, at least `least`."""
         value = self.resolve(value)
         exact = self.fraction(value)
         if exact is None:
@@ -114,6 +117,10 @@ class Reader:
             self.findings.error(
                 "out-of-range", f"{exact} is too small: it must be at least {least}", value.span
             )
+            return None
+        if exact > LARGEST:
+            message = f"{exact} is too large: it must be at most {LARGEST}"
+            self.findings.error("out-of-range", message, value.span)
             return None
         return int(exact)
 

@@ -66,6 +66,8 @@ def _emit_words(key: str, name: str) -> tuple[str, ...]:
             return kind.formats
         case "values":
             return kind.values
+        case "batch":
+            return ("fixed(1)",) if name in ("onnx", "") else ()
         case "activations":
             return ("same", "int8") if name in ("onnx", "") else ()
         case "target":

@@ -120,6 +120,12 @@ def test_a_space_offers_only_after_a_sign(editor: Client, folder: Path) -> None:
     assert not editor.at("completion", path.as_uri(), line, 7, context=context)["items"]
 
 
+def test_one_batch_size_is_offered_where_models_have_one(editor: Client, folder: Path) -> None:
+    head = MODEL + "ticket b { layers = all   sparsity = 50% }\nemit "
+    assert "fixed(1)" in labels(editor, folder, head + 'onnx "b.onnx" { batch = ‸ }')
+    assert "fixed(1)" not in labels(editor, folder, head + 'fx "b.pt2" { batch = ‸ }')
+
+
 def test_what_is_offered_is_known_to_the_checker(folder: Path, environment: None) -> None:
     client = Client(folder, capabilities={})
     refused = {"unknown-name", "unknown-key", "not-yet", "unexpected-token", "missing-value"}
