@@ -1,21 +1,17 @@
-"""Writing artefacts whole or not at all: staged beside their place, verified, then renamed."""
+"""Writing artefacts whole or not at all: staged, read back and verified."""
 
 from __future__ import annotations
 
 import hashlib
-import os
-import shutil
-import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lottoc.diagnostics import Diagnostic, InputError, LottoError
+from lottoc.diagnostics import LottoError
 from lottoc.engine.evaluate import Engine
 from lottoc.engine.models import model_op
 from lottoc.exported import Masks, dense_model, sample
@@ -25,6 +21,7 @@ from lottoc.ir.plain import from_dictionary, strings
 from lottoc.masks.mask import Mask
 from lottoc.masks.patterns.nm import NofM
 from lottoc.progress import Progress
+from lottoc.staging import files, named
 
 if TYPE_CHECKING:
     from lottoc.backends.fx.network import Network
@@ -33,8 +30,6 @@ if TYPE_CHECKING:
 
 _AT_ONCE = 4
 """Values of layers that are looked at together: batches are smaller by this."""
-
-_STAGING = ".lottoc-"
 
 
 @dataclass(frozen=True)
@@ -50,80 +45,6 @@ class Artefact:
     """Size of the same model without any mask, stored densely."""
     layers: list[dict[str, Any]]
     verified: dict[str, Any]
-
-
-@contextmanager
-def staging(output: Path) -> Iterator[Path]:
-    """A fresh folder inside `output`, gone afterwards; left-overs of killed runs are swept."""
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-        for old in output.glob(f"{_STAGING}*"):
-            if not _in_use(old):
-                shutil.rmtree(old, ignore_errors=True)
-        folder = Path(tempfile.mkdtemp(prefix=f"{_STAGING}{os.getpid()}-", dir=output))
-    except OSError as error:
-        raise _cannot_write(output, error) from error
-    try:
-        yield folder
-    except OSError as error:
-        raise _cannot_write(output, error) from error
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def _cannot_write(output: Path, error: OSError) -> InputError:
-    return InputError(
-        [
-            Diagnostic(
-                "output-not-writable",
-                f"cannot write to {output}: {error.strerror or error}",
-                help=("choose another folder with  -o FOLDER",),
-            )
-        ]
-    )
-
-
-def _in_use(folder: Path) -> bool:
-    """Whether the process that made a staging folder still runs."""
-    pid = folder.name.removeprefix(_STAGING).partition("-")[0]
-    try:
-        os.kill(int(pid), 0)
-    except (ValueError, ProcessLookupError):
-        return False
-    except PermissionError:
-        return True
-    return int(pid) != os.getpid()
-
-
-def put_in_place(folder: Path, output: Path, names: Iterable[str]) -> None:
-    """Move staged files to their places, each in one step, after their bytes are on disk."""
-    output.mkdir(parents=True, exist_ok=True)
-    for name in names:
-        staged, target = folder / name, output / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if staged.is_dir():
-            put_in_place(staged, target, [file.name for file in _files(staged)])
-            continue
-        for companion in (staged, *_companions(staged)):
-            _sync(companion)
-        for companion in _companions(staged):
-            os.replace(companion, target.parent / companion.name)
-        os.replace(staged, target)
-    _sync(output)
-
-
-def _companions(path: Path) -> list[Path]:
-    """External data of a model too large for one file, or with weights that can be swapped."""
-    names = [path.with_name(path.name + suffix) for suffix in (".data", ".swap")]
-    return [name for name in names if name.exists()]
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 @dataclass(frozen=True)
@@ -149,13 +70,8 @@ def emit(
     try:
         return _emit(op, swaps, engine, folder, progress)
     except LottoError as error:
-        error.diagnostics = [_of_artefact(d, op.path.data, folder) for d in error.diagnostics]
+        error.diagnostics = [named(d, op.path.data, folder) for d in error.diagnostics]
         raise
-
-
-def _of_artefact(found: Diagnostic, path: str, folder: Path) -> Diagnostic:
-    staged = found.file is not None and Path(found.file).resolve().is_relative_to(folder.resolve())
-    return replace(found, file=path) if staged else found
 
 
 def _emit(
@@ -185,7 +101,7 @@ def _artefact(path: Path, name: str, ticket: str, kind: str, written: _Written) 
         ticket,
         kind,
         _sha256(path),
-        sum(p.stat().st_size for p in _files(path)),
+        sum(p.stat().st_size for p in files(path)),
         written.dense_bytes,
         written.layers,
         written.verified,
@@ -381,16 +297,11 @@ def workload(options: Mapping[str, Any]) -> Workload:
     return Workload(target or WORKLOAD.target, tuple(options.get("batch", WORKLOAD.batches)))
 
 
-def _files(path: Path) -> list[Path]:
-    """A file and its companions, or the files of a folder in the order of their names."""
-    return sorted(path.iterdir()) if path.is_dir() else [path, *_companions(path)]
-
-
 def _sha256(path: Path) -> str:
     """Of a folder, that of the names and digests of its files."""
     digest = hashlib.sha256()
     if path.is_dir():
-        for part in _files(path):
+        for part in files(path):
             digest.update(f"{part.name} {_sha256(part)}\n".encode())
         return digest.hexdigest()
     with path.open("rb") as file:

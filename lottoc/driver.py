@@ -8,7 +8,7 @@ from pathlib import Path
 from xdsl.dialects.builtin import ModuleOp
 
 from lottoc import inputs
-from lottoc.artefacts import Artefact, emit, put_in_place, staging
+from lottoc.artefacts import Artefact, emit
 from lottoc.catalog import Catalog
 from lottoc.collapse import check_signal
 from lottoc.diagnostics import Diagnostic, Findings, RecipeError, RequirementError
@@ -34,6 +34,7 @@ from lottoc.report.report import (
     to_bytes,
 )
 from lottoc.report.stability import Stability, never_stable, plot, stabilities
+from lottoc.staging import put_in_place, staging
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 
 from lottoc.adapters.applied import Plan, plan
-from lottoc.artefacts import put_in_place, staging
 from lottoc.diagnostics import InputError, input_error
 from lottoc.frontends.tensor_file import TensorFile
+from lottoc.staging import put_in_place, staging
 
 SUFFIX = ".safetensors"
 _STAGED = ".lottoc-*"

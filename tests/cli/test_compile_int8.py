@@ -134,7 +134,8 @@ def test_examples_that_do_not_fit(project: Path) -> None:
     np.savez("data.npz", x=np.zeros((50, 31), np.float32), y=np.zeros(50, np.int64))
     done = lottoc("compile", "r.lotto", "-o", "out")
     assert done.exit_code == 3
-    assert "onnx-run" in done.output
+    assert "error[onnx-run]" in done.output
+    assert "--> small.onnx\n" in done.output  # and no file that was there for a moment
     assert not (project / "out" / "small.onnx").exists()
 
 
