@@ -21,7 +21,8 @@ def least_squares(
 ) -> NDArray[np.float64]:
     """The best weight [out, in] under a mask, zero where pruned.
 
-    `factor` is of the Hessian [in, in], and says how much damping it took. Outputs with equal masks
+    `factor` is of the Hessian [in, in], and says how much damping it took; with none, inputs may
+    depend on one another, and of all best weights the smallest are taken. Outputs with equal masks
     are solved together. Equal on any number of threads.
     """
     _, family = np.unique(np.packbits(mask, axis=1), axis=0, return_inverse=True)
@@ -35,9 +36,16 @@ def least_squares(
             target = own @ np.asarray(hessian[:, kept], np.float64) + own[:, kept] * extra[kept]
             system = np.asarray(hessian[np.ix_(kept, kept)], np.float64)
             np.einsum("ii->i", system)[:] += extra[kept]
-            found[np.ix_(members, kept)] = np.linalg.solve(system, target.T).T
+            found[np.ix_(members, kept)] = solved(system, target.T).T
 
-    extra = factor.added
+    extra, precision = factor.added, np.finfo(hessian.dtype).eps
+
+    def solved(system: NDArray[np.float64], target: NDArray[np.float64]) -> NDArray[Any]:
+        if factor.damping:
+            return np.linalg.solve(system, target)
+        smallest = float(len(system) * precision)
+        return np.linalg.lstsq(system, target, rcond=smallest)[0]
+
     with one_thread_a_call():
         each(work, tiles(len(rows), 1))
     return found

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -41,6 +43,21 @@ def test_it_is_least_squares_over_the_examples(damping: float) -> None:
     ridge = damping * np.diag(hessian).mean()
     np.testing.assert_allclose(found, by_rows(weight, inputs, mask, ridge), rtol=1e-6, atol=1e-8)
     assert (found[~mask] == 0).all()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_without_damping_inputs_may_depend_on_one_another(dtype: type) -> None:
+    """Rounding may let a factor of such a Hessian pass as it is: what it gives stays bounded."""
+    weight, inputs = layer(16, 24, 100)
+    inputs[:, [3, 17]] = inputs[:, [9, 9]]
+    inputs[:, 5] = inputs[:, 1] - inputs[:, 2]
+    hessian = (inputs.T @ inputs).astype(dtype)
+    none = replace(inverse_factor(hessian, 0.01), damping=0.0, added=np.zeros(24))
+    mask = np.ones((16, 24), np.bool_)
+    mask[:8, 12:16] = mask[8:, 4:8] = False
+    found = least_squares(weight, hessian, mask, none)
+    exact = by_rows(weight, inputs, mask, 0.0)
+    np.testing.assert_allclose(found, exact, atol=1e-2 if dtype is np.float32 else 1e-7)
 
 
 def test_no_sweep_is_better() -> None:
