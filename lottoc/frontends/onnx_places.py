@@ -56,9 +56,8 @@ def onnx_places(model: OnnxModel, data: Any) -> dict[str, NDArray[np.float64]]:
 
     The network runs once, in onnxruntime, on the first example of `data`, the arrays of a split, or
     without data on ones of the shapes that the model itself says. A model that is bound to a number
-    of examples gets as many, and each has its share. Raises `InputError`: flops-open for shapes
-    that only an example could tell, flops-unknown for a layer whose products are not seen,
-    onnx-inputs, onnx-run, and what reading the data raises.
+    of examples gets as many, and each has its share. Raises `InputError`: flops-unknown for a
+    layer whose products are not seen, onnx-inputs, onnx-run, and what reading the data raises.
     """
     import numpy as np
 

@@ -48,6 +48,9 @@ def read_activations(
         reader.unknown(name, ("same", "int8"), "activations", value.span)
         return emit
     if name == "same":
+        if arguments:
+            place = arguments[0].span
+            reader.findings.error("too-many-arguments", "same takes no arguments", place)
         return emit
     options = reader.options(arguments, Int8, "int8")
     if options is None:
