@@ -164,3 +164,18 @@ def test_a_torch_model_of_one_batch_size(project: Path) -> None:
     exact = run(project / "out" / "float.onnx", x)
     given = run(project / "out" / "small.onnx", x)
     assert np.linalg.norm(given - exact) < 0.03 * np.linalg.norm(exact)
+
+
+def test_fewer_examples_than_a_model_takes_at_once(project: Path) -> None:
+    Path("net.py").write_text(
+        "from torch import nn\n\n\ndef net():\n"
+        "    return nn.Sequential(nn.Linear(32, 48), nn.ReLU(), nn.Linear(48, 32))\n"
+    )
+    text = RECIPE.replace('onnx("net.onnx")', 'torch("net.py:net")')
+    text = text.replace("  format      = groups", "  format      = groups\n  batch = fixed(61)")
+    Path("r.lotto").write_text(text)
+    done = lottoc("compile", "r.lotto", "-o", "out")
+    assert done.exit_code == 3
+    assert "error[data-empty]" in done.output
+    assert "--> small.onnx\n" in done.output
+    assert "help: give data at least as many examples" in done.output
