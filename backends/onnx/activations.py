@@ -56,12 +56,7 @@ class Activations:
     def _measure(self, model: OnnxModel, names: Sequence[str]) -> dict[str, Scale]:
         batches = self.batches(model)
         if not batches:
-            raise input_error(
-                "data-empty",
-                "there is no example to take ranges from, or fewer than the model's batch size",
-                file=str(model.path),
-                help=["give data at least as many examples as the model takes at once"],
-            )
+            raise input_error("data-empty", "there is no example to take ranges from")
         try:
             ranges = call_apart(find_ranges, model.path, names, batches)
         except Ended as error:

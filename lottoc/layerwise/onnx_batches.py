@@ -52,6 +52,13 @@ def onnx_batches(
     integers = any(array.dtype.kind in "iu" for array in arrays.values())
     numbers = (_TOKENS if integers else _NUMBERS) // share
     size = _fixed(wanted) or max(1, numbers // max(1, largest))
+    if _fixed(wanted) and count < size:
+        raise input_error(
+            "onnx-inputs",
+            f"the model takes {size} examples at a time, and the data has {count}",
+            file=str(model.path),
+            help=[f"give data at least {size} examples"],
+        )
     if samples is not None:
         count = min(count, -(-samples // size) * size if _fixed(wanted) else samples)
     return [

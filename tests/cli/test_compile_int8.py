@@ -176,6 +176,6 @@ def test_fewer_examples_than_a_model_takes_at_once(project: Path) -> None:
     Path("r.lotto").write_text(text)
     done = lottoc("compile", "r.lotto", "-o", "out")
     assert done.exit_code == 3
-    assert "error[data-empty]" in done.output
+    assert "error[onnx-inputs]: the model takes 61 examples at a time, and" in done.output
     assert "--> small.onnx\n" in done.output
-    assert "help: give data at least as many examples" in done.output
+    assert "help: give data at least 61 examples" in done.output

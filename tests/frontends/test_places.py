@@ -271,6 +271,12 @@ def test_an_onnx_model_by_an_example(tmp_path: Path) -> None:
     assert onnx_of(path, Arrays(examples, np.zeros(3, np.int64))) == expected
     np.savez(tmp_path / "x.npz", values=examples)
     assert onnx_of(path, InputsSource(tmp_path / "x.npz", (("x", "values"),))) == expected
+    bound = onnx_net(tmp_path / "bound.onnx", batch=4, length="length")
+    with pytest.raises(InputError) as caught:
+        onnx_of(bound, Arrays(examples, np.zeros(3, np.int64)))
+    (found,) = caught.value.diagnostics
+    assert found.code == "onnx-inputs"
+    assert found.message == "the model takes 4 examples at a time, and the data has 3"
 
 
 def test_parts_of_weights_in_an_onnx_model_count_where_they_are_used(tmp_path: Path) -> None:
