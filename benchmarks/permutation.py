@@ -1,6 +1,7 @@
 """What 2:4 keeps of real weights: as they are, in our order, and in the published search's.
 
     python benchmarks/permutation.py [--out benchmarks/results] [--only efficientnet] [--quick]
+                                     [--resume]
 
 For each set of layers of MiniLM and EfficientNet-Lite0 that read the same channels, and that may be
 reordered, one order is searched over their stacked magnitudes: by lottoc, and by the bounded
@@ -9,7 +10,8 @@ ours has as many). Layers that share a set, or whose channels cannot move, are s
 well, to compare the searches on every layer whose inputs are a multiple of four. The bound is the
 larger half of each row. Times are those of the processor. onnxsim prunes the whole model to 2:4; it
 has no search, and what it keeps should be what 2:4 keeps of the weights as they are. The published
-search takes some 40 minutes of processor time for MiniLM; rows are written as they come.
+search takes some 20 minutes of processor time for MiniLM; rows are written as they come, and with
+`--resume` those that are there already stay.
 """
 
 from __future__ import annotations
@@ -97,14 +99,18 @@ def compare(stacked: NDArray[np.float32], oracle: bool) -> dict[str, Any]:
     return row
 
 
-def rows(name: str, quick: bool) -> Iterator[dict[str, Any]]:
+def rows(name: str, quick: bool, known: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     """All sets of a model, and then the layers that were not a set of their own."""
+    done = {(row["shared"], *row["layers"]): row for row in known if row["model"] == name}
     path = ROOT / "examples" / name / f"{name}.onnx"
     model = open_onnx(path)
     sets, reasons = classes(path, model)
     alone = [[layer] for layers in sets if len(layers) > 1 for layer in layers]
     alone += [[layer] for layer in reasons]
     for layers in [*sets, *alone]:
+        if (layers in sets, *layers) in done:
+            yield done[layers in sets, *layers]
+            continue
         row = {"model": name, "layers": layers, "shared": layers in sets}
         if len(layers) == 1 and layers[0] in reasons:
             row["fixed"] = reasons[layers[0]]
@@ -154,19 +160,22 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results"))
     parser.add_argument("--only", choices=MODELS)
     parser.add_argument("--quick", action="store_true", help="without the published search")
+    parser.add_argument("--resume", action="store_true", help="keep the rows that are there")
     arguments = parser.parse_args()
     names = [arguments.only] if arguments.only else MODELS
     target = arguments.out / "permutation.json"
     result: dict[str, Any] = {"machine": machine(), "onnxsim": [], "rows": []}
+    known = []
     if target.exists():  # what is not measured now stays
         before = json.loads(target.read_text())
         for part in ("onnxsim", "rows"):
             result[part] = [row for row in before[part] if row["model"] not in names]
+        known = before["rows"] if arguments.resume else []
     for name in names:
         result["onnxsim"].append(onnxsim_row(name))
         print(result["onnxsim"][-1], flush=True)
     for name in names:
-        for row in rows(name, arguments.quick):
+        for row in rows(name, arguments.quick, known):
             result["rows"].append(row)
             target.write_text(json.dumps(result, indent=1) + "\n")
             shown = {k: f"{v:.5f}" if isinstance(v, float) else v for k, v in row.items()}
