@@ -10,6 +10,9 @@ from lottoc.grammar import syntax
 from lottoc.lower.program import Emit, Model
 from lottoc.lower.read import Reader
 
+MOST = 1 << 16
+"""The largest size that can be fixed."""
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -27,6 +30,10 @@ def read_batch(reader: Reader, value: syntax.Value) -> Batch | None:
             function=syntax.Name(value="fixed"), arguments=(syntax.Argument(name=None),)
         ):
             size = reader.integer(value.arguments[0].value, least=1)
+            if size is not None and size > MOST:
+                message = f"{size} is too large: a model is exported with so many examples, {MOST}"
+                reader.findings.error("out-of-range", f"{message} at most", value.span)
+                return None
             return None if size is None else Batch((size,), fixed=True)
         case syntax.Call() | syntax.Name():
             help = "for example  batch = fixed(1)"

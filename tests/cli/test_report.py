@@ -101,6 +101,7 @@ def test_a_target_on_which_groups_are_slow_leaves_the_layer_as_it_was(project: P
         ("[1, 8]", "[]", "wrong-type"),
         ("[1, 8]", '"one"', "wrong-type"),
         ("[1, 8]", "fixed(0)", "out-of-range"),
+        ("[1, 8]", "fixed(65537)", "out-of-range"),
         ("[1, 8]", "fixed(1, 8)", "wrong-type"),
         ("[1, 8]", "fixed(size = 1)", "wrong-type"),
         ("[1, 8]", "fixed(1)", "batch-fixed"),
