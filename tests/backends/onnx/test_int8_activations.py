@@ -1,10 +1,9 @@
-"""Grouped layers in int8: their arithmetic by brute force, files in two runtimes, refusals."""
+"""Grouped layers in int8: files by brute force, in onnxruntime and by the standard."""
 
 from __future__ import annotations
 
-import importlib
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -12,197 +11,36 @@ from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
-from onnx.reference import ReferenceEvaluator
 
+sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parent / "structure"))
 
 from grouped_networks import image_network, sequence_network
+from int8_networks import (
+    activations,
+    by_the_standard,
+    chain,
+    grouped,
+    optimized,
+    seen,
+    session,
+    written,
+)
 
-from lottoc.backends.onnx import emit, inspect, integers, verify
-from lottoc.backends.onnx.activations import Activations
+from lottoc.backends.onnx import emit, inspect, verify
 from lottoc.backends.onnx.alone import check_alone
-from lottoc.backends.onnx.integers import convolve, find_wrong
-from lottoc.backends.onnx.quantized import LEVELS, Scale, bias_numbers, scale_of
-from lottoc.backends.onnx.run import do
+from lottoc.backends.onnx.quantized import scale_of
 from lottoc.backends.onnx.structure.cost import Rule, Site, Workload
 from lottoc.backends.onnx.structure.grouping import Grouping
 from lottoc.backends.onnx.trial import Setting, make_inputs
-from lottoc.diagnostics import InputError, LottoError
 from lottoc.frontends.onnx_model import OnnxModel, open_onnx
 
 Array = NDArray[Any]
 
-
-@pytest.fixture(autouse=True)
-def _in_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Run jobs here: the child processes have tests of their own."""
-    for name in ("verify", "alone"):
-        module = importlib.import_module(f"lottoc.backends.onnx.{name}")
-        monkeypatch.setattr(module, "run_apart", do)
-    for name in ("verify", "alone", "activations"):
-        module = importlib.import_module(f"lottoc.backends.onnx.{name}")
-        monkeypatch.setattr(module, "call_apart", lambda function, *given: function(*given))
-
-
-# -- what bytes mean
-
-
-numbers = st.floats(-1e6, 1e6, width=32) | st.sampled_from([1e30, -1e30, 1e-30])
-
-
-@given(numbers, numbers)
-@settings(max_examples=300, deadline=None)
-def test_zero_is_a_byte_and_what_was_seen_is_off_by_half_a_step(a: float, b: float) -> None:
-    low, high = min(a, b, 0.0), max(a, b, 0.0)
-    scale = scale_of(a, b) if a <= b else scale_of(b, a)
-    assert 0 <= scale.zero <= LEVELS
-    assert scale.scale > 0
-    seen = np.linspace(low, high, 301)
-    q = np.clip(np.rint(seen / scale.scale) + scale.zero, 0, LEVELS)
-    off = np.abs(scale.scale * (q - scale.zero) - seen)
-    # the zero is rounded too, so that an end may be cut off by half a step more
-    assert off.max() <= scale.scale * (1 + 1e-5)
-    inside = (seen >= -scale.zero * scale.scale) & (seen <= (LEVELS - scale.zero) * scale.scale)
-    assert off[inside].max(initial=0) <= scale.scale * (0.5 + 1e-5)
-
-
-def test_what_never_fired_has_a_step() -> None:
-    assert scale_of(0.0, 0.0) == Scale(1.0, 0)
-    assert scale_of(0.0, 1e-44) == Scale(1.0, 0)
-    assert scale_of(2.0, 5.0) == scale_of(0.0, 5.0)
-    assert scale_of(-5.0, -2.0).zero == LEVELS
-
-
-def test_a_bias_is_in_steps_of_its_row() -> None:
-    rows = np.array([0.5, 0.25, 1.0], np.float32)
-    steps, units = bias_numbers(np.array([1.0, -1.0, 0.3], np.float32), Scale(0.5, 3), rows)
-    assert units.tolist() == [0.25, 0.125, 0.5]
-    assert steps.tolist() == [4, -8, 1]
-
-
-# -- the reference that files are checked with, itself checked
-
-
-@st.composite
-def convolutions(draw: st.DrawFn) -> tuple[Array, Array, dict[str, Any]]:
-    rank, groups = draw(st.integers(1, 2)), draw(st.integers(1, 3))
-    rng = np.random.default_rng(draw(st.integers(0, 999)))
-    columns, rows = draw(st.integers(1, 3)), draw(st.integers(1, 3))
-    kernel = [draw(st.integers(1, 3)) for _ in range(rank)]
-    attributes: dict[str, Any] = {"group": groups}
-    attributes["strides"] = [draw(st.integers(1, 3)) for _ in range(rank)]
-    attributes["dilations"] = [draw(st.integers(1, 2)) for _ in range(rank)]
-    attributes["pads"] = [draw(st.integers(0, 2)) for _ in range(2 * rank)]
-    sizes = [draw(st.integers(5, 8)) for _ in range(rank)]
-    x = rng.integers(-128, 128, (2, groups * columns, *sizes)).astype(np.float32)
-    w = rng.integers(-127, 128, (groups * rows, columns, *kernel)).astype(np.float32)
-    return x, w, attributes
-
-
-@given(convolutions())
-@settings(max_examples=80, deadline=None)
-def test_the_reference_is_the_convolution_of_the_standard(
-    case: tuple[Array, Array, dict[str, Any]],
-) -> None:
-    x, w, attributes = case
-    node = helper.make_node("Conv", ["x", "w"], ["y"], **attributes)
-    wanted = ReferenceEvaluator(_model([node], {"x": x.shape, "w": w.shape}, "y")).run(
-        None, {"x": x, "w": w}
-    )[0]
-    np.testing.assert_array_equal(convolve(x.astype(np.float64), w, attributes), wanted)
-
-
-def _model(
-    nodes: list[onnx.NodeProto], inputs: dict[str, tuple[Any, ...]], output: str
-) -> onnx.ModelProto:
-    ends = [helper.make_tensor_value_info(n, TensorProto.FLOAT, s) for n, s in inputs.items()]
-    end = helper.make_tensor_value_info(output, TensorProto.FLOAT, None)
-    graph = helper.make_graph(nodes, "g", ends, [end])
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
-
-
-# -- networks
-
-
-def chain(activation: str = "Relu", batch: int | str = "n", opset: int = 18) -> onnx.ModelProto:
-    """Two layers that can be grouped, one that stays, all with a bias."""
-    rng, nodes, tensors, x = np.random.default_rng(0), [], [], "x"
-    for index, (rows, columns) in enumerate(((32, 24), (16, 32), (5, 16))):
-        weight = rng.standard_normal((rows, columns)) / columns**0.5
-        names = [f"fc{index}.weight", f"fc{index}.bias"]
-        tensors.append(numpy_helper.from_array(weight.astype(np.float32), names[0]))
-        bias = 0.5 * rng.standard_normal(rows)
-        tensors.append(numpy_helper.from_array(bias.astype(np.float32), names[1]))
-        nodes.append(helper.make_node("Gemm", [x, *names], [f"h{index}"], transB=1))
-        x = f"h{index}"
-        if index < 2:
-            nodes.append(helper.make_node(activation, [x], [f"r{index}"]))
-            x = f"r{index}"
-    ends = [
-        helper.make_tensor_value_info("x", TensorProto.FLOAT, [batch, 24]),
-        helper.make_tensor_value_info(x, TensorProto.FLOAT, [batch, 5]),
-    ]
-    graph = helper.make_graph(nodes, "chain", ends[:1], ends[1:], tensors)
-    opsets = [helper.make_opsetid("", opset)]
-    return helper.make_model(graph, opset_imports=opsets, ir_version=9)
-
-
-def grouped(model: OnnxModel, names: tuple[str, ...] = ("fc0", "fc1")) -> dict[str, Array]:
-    """Two groups of rows in turn, each with a third of the columns."""
-    rng, found = np.random.default_rng(1), {}
-    for name in names:
-        rows, columns = model.weights[name].layer.shape
-        mask = np.zeros((rows, columns), np.bool_)
-        for part in (np.arange(0, rows, 2), np.arange(1, rows, 2)):
-            mask[np.ix_(part, rng.choice(columns, columns // 3, replace=False))] = True
-        found[name] = mask
-    return found
-
-
-def seen(count: int = 4, batch: int = 6, scale: float = 1.0) -> list[dict[str, Array]]:
-    rng = np.random.default_rng(2)
-    return [
-        {"x": (scale * rng.standard_normal((batch, 24))).astype(np.float32)} for _ in range(count)
-    ]
-
-
-def activations(batches: list[dict[str, Array]] | None = None) -> Activations:
-    return Activations(lambda model: seen() if batches is None else batches)
-
-
-def written(folder: Path, proto: onnx.ModelProto, **known: Any) -> tuple[OnnxModel, Any, Path]:
-    onnx.save(proto, folder / "dense.onnx")
-    model, path = open_onnx(folder / "dense.onnx"), folder / "out.onnx"
-    masks = grouped(model)
-    emit(model, path, masks, format="groups", values="int8", **known)
-    return model, masks, path
-
-
-def session(path: Path, folder: Path | None = None) -> Any:
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4
-    if folder is not None:
-        options.optimized_model_filepath = str(folder / "optimized.onnx")
-    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-
-
-def optimized(path: Path, folder: Path) -> list[str]:
-    """The operators that onnxruntime makes of a file."""
-    session(path, folder)
-    return [node.op_type for node in onnx.load(folder / "optimized.onnx").graph.node]
-
-
-def by_the_standard(path: Path, feed: dict[str, Array]) -> list[Array]:
-    """The outputs of the ONNX project's own evaluator, which has DequantizeLinear from 19 on."""
-    proto = onnx.load(path)
-    proto.opset_import[0].version = max(19, proto.opset_import[0].version)
-    return list(ReferenceEvaluator(proto).run(None, feed))
+pytestmark = pytest.mark.usefixtures("measured_in_process")
 
 
 def by_hand(model: OnnxModel, masks: dict[str, Array], x: Array, batches: list[Any]) -> Array:
@@ -449,137 +287,3 @@ def test_auto_leaves_convolutions_in_floats(tmp_path: Path) -> None:
     assert found["linear"].floats == ""
     count = sum(report.activations == "int8" for report in reports)
     assert verify(path, model, masks, **known).integer_layers == count
-
-
-# -- faults are found
-
-
-def test_wrong_bytes_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    model, masks, path = written(tmp_path, chain(), activations=activations())
-    np.savez(tmp_path / "inputs-0.npz", **seen(1)[0])
-    names, inputs = ["fc0.weight.groups", "fc1.weight.groups"], [tmp_path / "inputs-0.npz"]
-    assert find_wrong(path, names, inputs) is None
-    with pytest.raises(ValueError, match=r"fc2\.weight"):
-        find_wrong(path, [*names, "fc2.weight"], inputs)
-    exact = integers.convolve
-
-    def saturating(values: Array, weight: Array, attributes: Any) -> Array:
-        """Sums that are cut off at 16 bits, as by processors without 8-bit products."""
-        return np.clip(exact(values, weight, attributes), -(1 << 12), 1 << 12)
-
-    monkeypatch.setattr(integers, "convolve", saturating)
-    wrong = find_wrong(path, names, inputs)
-    assert wrong is not None
-    assert wrong.layer in names
-    assert wrong.most > 1
-    for act in (
-        lambda: verify(path, model, masks, format="groups", activations=activations()),
-        lambda: check_alone(path),
-    ):
-        with pytest.raises(LottoError, match="are off"):
-            act()
-
-
-def changed(path: Path, name: str, change: Callable[[Array], Array]) -> None:
-    proto = onnx.load(path)
-    (tensor,) = [t for t in proto.graph.initializer if t.name == name]
-    tensor.CopyFrom(numpy_helper.from_array(change(numpy_helper.to_array(tensor)), name))
-    onnx.save(proto, path)
-
-
-@pytest.mark.parametrize(
-    "name", ["fc0.weight.groups.narrow", "fc0.weight.groups.scale", "lottoc.scale", "lottoc.zero"]
-)
-def test_a_changed_constant_is_found(name: str, tmp_path: Path) -> None:
-    known = {"activations": activations()}
-    model, masks, path = written(tmp_path, chain(), **known)
-    changed(path, name, lambda array: (array + array.dtype.type(1)).astype(array.dtype))
-    with pytest.raises(LottoError) as raised:
-        verify(path, model, masks, format="groups", **known)
-    assert raised.value.diagnostics[0].code == "verify-failed"
-
-
-# -- refusals
-
-
-def refusals() -> Iterator[tuple[str, str, Callable[[Path], object]]]:
-    bad = seen()
-    bad[2]["x"][3, 5] = np.nan
-    yield (
-        "activations-not-finite",
-        "NaN or infinite",
-        lambda folder: written(folder, chain(), activations=activations(bad)),
-    )
-    yield (
-        "data-empty",
-        "no example",
-        lambda folder: written(folder, chain(), activations=activations([])),
-    )
-    yield (
-        "onnx-run",
-        "cannot run",
-        lambda folder: written(
-            folder, chain(), activations=activations([{"x": np.zeros((2, 7), np.float32)}])
-        ),
-    )
-
-    def nothing_grouped(folder: Path) -> object:
-        onnx.save(chain(), folder / "dense.onnx")
-        model = open_onnx(folder / "dense.onnx")
-        masks = {"fc0": np.random.default_rng(0).random((32, 24)) < 0.5}
-        known: Any = {"format": "auto", "values": "int8", "activations": activations()}
-        return emit(model, folder / "out.onnx", masks, **known)
-
-    yield "onnx-format", "no layer can multiply in int8", nothing_grouped
-    yield (
-        "onnx-format",
-        "needs opset 13",
-        lambda folder: written(folder, chain(opset=12), activations=activations()),
-    )
-
-    def huge_bias(folder: Path) -> object:
-        proto = chain()
-        for tensor in proto.graph.initializer:
-            if tensor.name.endswith("bias"):
-                big = numpy_helper.to_array(tensor) * np.float32(1e9)
-                tensor.CopyFrom(numpy_helper.from_array(big, tensor.name))
-        onnx.save(proto, folder / "dense.onnx")
-        model = open_onnx(folder / "dense.onnx")
-        masks = grouped(model, ("fc0",))
-        known: Any = {"format": "groups", "values": "int8", "activations": activations()}
-        return emit(model, folder / "out.onnx", masks, **known)
-
-    yield "onnx-format", "do not fit into 32 bits", huge_bias
-
-
-@pytest.mark.parametrize(("code", "message", "act"), list(refusals()))
-def test_refusals(code: str, message: str, act: Callable[[Path], object], tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=message) as raised:
-        act(tmp_path)
-    assert raised.value.diagnostics[0].code == code
-
-
-def test_a_layer_that_cannot_be_in_int8_stays_in_floats(tmp_path: Path) -> None:
-    proto = chain()
-    for tensor in proto.graph.initializer:
-        if tensor.name == "fc1.bias":
-            big = numpy_helper.to_array(tensor) * np.float32(1e9)
-            tensor.CopyFrom(numpy_helper.from_array(big, tensor.name))
-    known = {"activations": activations()}
-    model, masks, path = written(tmp_path, proto, **known)
-    assert [layer.activations for layer in inspect(path)] == ["int8", "", ""]
-    first, second = emit(model, path, masks, format="groups", values="int8", **known)
-    assert (first.floats, second.floats) == ("", "its sums do not fit into 32 bits")
-    assert verify(path, model, masks, format="groups", **known).integer_layers == 1
-
-
-def test_what_leaves_nothing_of_an_output_is_refused(tmp_path: Path) -> None:
-    # one outlier among the examples: all others are rounded to the same byte
-    batches = seen()
-    batches[3]["x"][0, :] = 1e6
-    known = {"activations": activations(batches)}
-    model, masks, path = written(tmp_path, chain(), **known)
-    known["activations"].batches = lambda model: seen()
-    with pytest.raises(InputError, match="int8 activations change output") as raised:
-        verify(path, model, masks, format="groups", **known)
-    assert raised.value.diagnostics[0].code == "activations-lossy"
