@@ -121,7 +121,7 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
             home = _Home(layer, int(weight.storage_offset()), weight.numel())
             self.homes.setdefault(_storage(weight), []).append(home)
         self.whole = dict.fromkeys(weights, 0.0)
-        self.parts: dict[int, Tensor] = {}
+        self.parts: dict[int, NDArray[np.float64]] = {}
         """By storage, how often each number in it was used, where a part was used by itself."""
         self.obstacles: dict[str, str] = {}
         self.held: list[Tensor] = []
@@ -194,8 +194,9 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
             return
         if storage not in self.parts:
             count = view.untyped_storage().nbytes() // view.element_size()
-            self.parts[storage] = torch.zeros(count, dtype=torch.float64)
-        self.parts[storage].as_strided(shape, steps, view.storage_offset()).add_(times)
+            self.parts[storage] = np.zeros(count)
+        part = _seen_so(self.parts[storage], shape, steps, int(view.storage_offset()))
+        part += times
 
     def places(self, layer: str) -> NDArray[np.float64]:
         """How often each weight of a layer was used: as few numbers as tell it."""
@@ -203,8 +204,17 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
         parts = self.parts.get(_storage(weight))
         if parts is None:
             return found
-        mine = parts.as_strided(weight.shape, weight.stride(), weight.storage_offset()).numpy()
+        begin = int(weight.storage_offset())
+        mine = _seen_so(parts, weight.shape, weight.stride(), begin)
         return narrowed(mine + found)
+
+
+def _seen_so(
+    numbers: NDArray[np.float64], shape: Sequence[int], steps: Sequence[int], offset: int
+) -> NDArray[np.float64]:
+    """A part of flat numbers as a tensor sees its storage; tensors may have no numbers to see."""
+    strides = [step * numbers.itemsize for step in steps]
+    return np.lib.stride_tricks.as_strided(numbers[offset:], shape, strides)
 
 
 def _storage(tensor: Tensor) -> int:

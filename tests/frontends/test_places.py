@@ -12,6 +12,7 @@ import pytest
 import torch
 from onnx import TensorProto, helper, numpy_helper, save
 from torch import nn
+from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from lottoc.diagnostics import InputError
@@ -344,3 +345,18 @@ def test_layers_inside_control_flow_are_refused(cut: bool, tmp_path: Path) -> No
     with pytest.raises(InputError) as error:
         onnx_of(tmp_path / "net.onnx")
     assert error.value.diagnostics[0].code == "flops-unknown"
+
+
+@pytest.mark.parametrize("part", [slice(4), slice(2, None, 3)])
+def test_parts_of_weights_that_have_no_numbers(part: slice) -> None:
+    """Language models are counted by shapes alone, also where one multiplies part of a weight."""
+
+    def partly(net: Any, x: torch.Tensor) -> torch.Tensor:
+        return nn.functional.linear(x, net.fc.weight[part])
+
+    expected = np.zeros((8, 6))
+    expected[part] = 3
+    with FakeTensorMode():
+        net, x = of(partly, fc=nn.Linear(6, 8, bias=False)), torch.zeros(3, 6)
+        found = torch_places(net, ["fc"], lambda: net(x), "net")["fc"]
+    np.testing.assert_array_equal(np.broadcast_to(found, (8, 6)), expected)
